@@ -1,0 +1,55 @@
+"""The same from Python: jobs by the same overrides as on the command line, results as pandas DataFrames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+from ppbench import config, sweep
+from ppbench.display import Quiet
+from ppbench.prepare import prepare_all
+from ppbench.records import read_all, tidy
+from ppbench.report.summary import summary
+from ppbench.report.write import write_report
+from ppbench.runner import run_job
+
+
+def run(*overrides: str, results_dir: str | Path | None = None) -> pd.DataFrame:
+    """Measure what `ppbench run` would with these overrides, sweeps and experiments included.
+
+    Returns the summary, one row per job; `results_dir` is as on the command line. Raises ConfigError or
+    UnavailableError before anything runs if a job is not configured well.
+    """
+    config.register()
+    sweep.register()
+    given = list(overrides) + ([] if results_dir is None else [f"results_dir={results_dir}"])
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(config.CONF_DIR, version_base="1.3"):
+        jobs_of_experiment = _experiment_jobs(given)
+        composed = [compose("config", line) for line in sweep.expand(jobs_of_experiment, given)]
+    jobs = [config.to_job(one) for one in composed]
+    prepare_all(jobs)
+    folder = Path(composed[0].results_dir)
+    for job in jobs:
+        run_job(job, folder, composed[0].resume, Quiet())
+    write_report(folder)
+    return load_summary(folder)
+
+
+def load_summary(results_dir: str | Path) -> pd.DataFrame:
+    """One row per job of a results folder."""
+    return summary(read_all(Path(results_dir)))
+
+
+def load_records(results_dir: str | Path) -> pd.DataFrame:
+    """Every measured value of a results folder, one row each."""
+    return tidy(read_all(Path(results_dir)))
+
+
+def _experiment_jobs(overrides: list[str]) -> list[str]:
+    experiments = [override for override in overrides if override.startswith("+experiment=")]
+    composed = compose("config", experiments, return_hydra_config=True)
+    return list(composed.hydra.sweeper.get("jobs") or [])

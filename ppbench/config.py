@@ -1,0 +1,76 @@
+"""The configuration as Hydra composes it: plugins' options as defaults, files in conf/ as named choices on top.
+
+Every plugin's dataclass is a choice in its group, so a stranger's scheme needs no file: `scheme=theirs` works, and
+`ppbench run --help` shows it. A package that declares a plugin may add files of its own in a folder `conf`.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import DictConfig, OmegaConf
+
+from ppbench.errors import UnavailableError
+from ppbench.job import Job, MeasureOptions, TaskOptions
+from ppbench.registry import REGISTRIES
+
+_HERE = Path(__file__).resolve().parent
+CONF_DIR = next(str(folder) for folder in (_HERE / "conf", _HERE.parent / "conf") if folder.is_dir())
+"""Inside an installed wheel, else in the checkout."""
+
+JOB_KEYS = ("scheme", "dataset", "model", "task", "measure", "wire", "seed")
+
+
+class PluginConfigs(SearchPathPlugin):
+    """Adds the `conf` folders of the packages that declare plugins to Hydra's search path."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Append them after ppbench's own."""
+        packages = {
+            entry.value.partition(":")[0].partition(".")[0]
+            for registry in REGISTRIES
+            for entry in entry_points(group=registry.group)
+        }
+        for package in sorted(packages - {"ppbench", "schemes"}):
+            try:
+                has_conf = files(package).joinpath("conf").is_dir()
+            except (ModuleNotFoundError, TypeError):
+                continue
+            if has_conf:
+                search_path.append(provider=f"ppbench-{package}", path=f"pkg://{package}.conf")
+
+
+def register() -> None:
+    """Make Hydra know the plugins; without effect the second time."""
+    store = ConfigStore.instance()
+    store.store(name="ppbench_defaults", node={"task": vars(TaskOptions()), "measure": vars(MeasureOptions())})
+    for registry in REGISTRIES:
+        for name in registry.names():
+            try:
+                plugin = registry.load(name)
+            except UnavailableError:
+                # Still a choice, so that it can be asked for and say why it cannot run.
+                options: dict[str, Any] = {}
+            else:
+                options = plugin.defaults()
+            store.store(group=registry.what, name=name, node={"name": name, **options})
+    Plugins.instance().register(PluginConfigs)
+
+
+def job_config(config: DictConfig) -> dict[str, Any]:
+    """The part of a composed configuration that describes a job, resolved."""
+    container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    assert isinstance(container, dict)
+    return {key: container[key] for key in JOB_KEYS if key in container}
+
+
+def to_job(config: DictConfig) -> Job:
+    """The job of a composed configuration. Raises ConfigError or UnavailableError."""
+    return Job.from_config(job_config(config))

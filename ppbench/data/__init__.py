@@ -1,0 +1,1 @@
+"""Data sets: fetched once, verified against pinned hashes, never replaced by another."""

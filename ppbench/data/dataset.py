@@ -1,0 +1,56 @@
+"""What a data set is and what a source of one does."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+
+import numpy as np
+
+from ppbench.bundle import Array
+from ppbench.plugin import Plugin
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Samples and their labels."""
+
+    samples: Array
+    """(n, d), as the device stores them: uint8 for images, row-major."""
+    labels: Array
+    """(n,) uint8 class indices."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A verified data set in memory."""
+
+    name: str
+    train: Split
+    test: Split
+    sample_shape: tuple[int, ...]
+    """The shape of one sample, such as (28, 28); its product is d."""
+    sample_max: float
+    """The raw value that stands for 1.0: models see samples / sample_max."""
+    n_classes: int
+    sha256: str
+    """Hex digest of the raw content, whatever container or route it came by."""
+    route: str
+    """How the bytes came here: folder, mirror URL, package, or cache with the route that filled it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetSource(Plugin, abc.ABC):
+    """A plugin that loads one data set."""
+
+    @abc.abstractmethod
+    def load(self) -> Dataset:
+        """The whole data set, verified. Raises DataError with the exact manual steps if it cannot be had."""
+
+
+def unit(samples: Array, sample_max: float) -> Array:
+    """Raw samples as the float32 in [0, 1] that models take."""
+    return samples.astype(np.float32) / np.float32(sample_max)

@@ -1,0 +1,154 @@
+"""The way data takes: job -> task -> prepare -> parties -> answers -> records. Nothing below imports this file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ppbench import bundle, records, scoring
+from ppbench.bundle import Tree
+from ppbench.errors import PpbenchError, UnavailableError
+from ppbench.job import Job
+from ppbench.parties import Parties, Reading
+from ppbench.party import participant_name, role_of
+from ppbench.prepare import Prepared, prepared
+from ppbench.progress import Progress, silent
+from ppbench.provenance import provenance
+from ppbench.records import JobRecord, Record, Stage, Status
+from ppbench.registry import DATASETS, MODELS, SCHEMES
+from ppbench.task import Share, shares
+
+
+def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
+    """Measure one job and write its folder; a job that fails is written too, with the reason."""
+    origin = provenance(job)
+    folder = results_dir / records.folder_name(job.scheme.name, job.id)
+    measured: list[Record] = []
+    status: Status = "ok"
+    reason = ""
+    try:
+        for registry, plugin in ((SCHEMES, job.scheme), (DATASETS, job.dataset), (MODELS, job.model)):
+            registry.check_available(plugin.name)
+        start = prepared(job, progress)
+        data = start.task.dataset
+        origin = origin.model_copy(update={"data_sha256": data.sha256, "data_route": data.route})
+        owned = shares(start.task, job.task.n_samples or len(data.test))
+        measured += [*scoring.preparation(start), *scoring.reference(owned)]
+        for process in range(job.measure.processes):
+            for record in _measure(job, start, owned, process, folder, progress):
+                measured.append(record)
+        if job.measure.views:
+            _keep_views(job, start, owned, folder)
+    except UnavailableError as error:
+        status, reason = "unavailable", str(error)
+    except PpbenchError as error:
+        status, reason = "failed", str(error)
+    job_record = JobRecord(
+        id=job.id,
+        scheme=job.scheme.name,
+        variant=job.scheme.variant(),
+        dataset=job.dataset.name,
+        model=job.model.name,
+        task=job.scheme.card.task,
+        seed=job.seed,
+        config=job.to_config(),
+        status=status,
+        reason=reason,
+        provenance=origin,
+        records=measured,
+    )
+    records.write(results_dir, job_record)
+    return job_record
+
+
+def _measure(
+    job: Job, start: Prepared, owned: list[Share], process: int, folder: Path, progress: Progress
+) -> Iterator[Record]:
+    """One fresh set of processes through all stages, the online stage with its warm-up and all repetitions."""
+    with _parties(job, start, folder) as parties:
+        for stage, readings in _before_online(job, start, owned, parties):
+            yield from scoring.costs(stage, readings, process)
+            _keep_published(readings, folder)
+        if job.scheme.takes_part_in("online"):
+            plan = _plan(owned, job.task.batch_size)
+            if job.measure.warmup_batches:
+                _online(parties, plan[: job.measure.warmup_batches])
+            for repetition in range(job.measure.repetitions):
+                progress(f"measuring {job.title}", process * job.measure.repetitions + repetition, _passes(job))
+                readings = _online(parties, plan)
+                yield from scoring.costs("online", readings, process, repetition)
+                yield from scoring.answers(readings, owned, process, repetition)
+        parties.release()
+        yield from scoring.dropouts(parties.dropped, process)
+    progress(f"measuring {job.title}", (process + 1) * job.measure.repetitions, _passes(job))
+
+
+def _keep_views(job: Job, start: Prepared, owned: list[Share], folder: Path) -> None:
+    """A further pass in fresh processes where every party keeps what it receives; nothing of it is measured."""
+    with _parties(job, start, folder, record_view=True) as parties:
+        for _ in _before_online(job, start, owned, parties):
+            pass
+        if job.scheme.takes_part_in("online"):
+            _online(parties, _plan(owned, job.task.batch_size))
+        for name, view in parties.release().items():
+            bundle.save(folder / "views" / f"{name}.npz", view)
+
+
+def _parties(job: Job, start: Prepared, folder: Path, record_view: bool = False) -> Parties:
+    return Parties(
+        scheme=job.scheme,
+        facts=start.task.facts,
+        wire=job.wire,
+        threads=job.measure.threads,
+        deadline_s=job.measure.deadline_s,
+        log_dir=folder / "logs",
+        participants_per_process=job.task.participants_per_process,
+        record_view=record_view,
+    )
+
+
+def _before_online(
+    job: Job, start: Prepared, owned: list[Share], parties: Parties
+) -> Iterator[tuple[Stage, dict[str, Reading]]]:
+    """Samples and shards to their owners, then each stage before the online one that some role takes part in."""
+    training = job.scheme.takes_part_in("train")
+    parties.load(_belongings(start, owned, training))
+    artifacts = {name: {"artifacts": start.artifacts.get(role_of(name))} for name in parties.names}
+    yield "setup", parties.stage("setup", artifacts)
+    if training:
+        yield "train", parties.stage("train")
+    if job.scheme.takes_part_in("offline"):
+        n_samples = {"n_samples": sum(len(share.labels) for share in owned)}
+        yield "offline", parties.stage("offline", dict.fromkeys(parties.living, n_samples))
+
+
+def _belongings(start: Prepared, owned: list[Share], training: bool) -> dict[str, Tree]:
+    belongings: dict[str, Tree] = {participant_name(i): {"samples": share.samples} for i, share in enumerate(owned)}
+    if training:
+        for i, shard in enumerate(start.task.shards()):
+            belongings[participant_name(i)]["shard"] = {"samples": shard.samples, "labels": shard.labels}
+    return belongings
+
+
+def _plan(owned: list[Share], batch_size: int) -> list[list[str | int]]:
+    """[owner, first, last + 1] of every batch: the participants take turns, each through its own samples."""
+    plan: list[list[str | int]] = []
+    for first in range(0, max(len(share.labels) for share in owned), batch_size):
+        for i, share in enumerate(owned):
+            if first < len(share.labels):
+                plan.append([participant_name(i), first, min(first + batch_size, len(share.labels))])
+    return plan
+
+
+def _online(parties: Parties, plan: list[list[str | int]]) -> dict[str, Reading]:
+    return parties.stage("online", {key: {"plan": plan} for key in parties.living})
+
+
+def _passes(job: Job) -> int:
+    return job.measure.processes * job.measure.repetitions
+
+
+def _keep_published(readings: dict[str, Reading], folder: Path) -> None:
+    for name, reading in readings.items():
+        if reading.published:
+            bundle.save(folder / "published" / f"{name}.npz", reading.published)

@@ -1,0 +1,62 @@
+"""`ppbench run`: from command line to results, through Hydra."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from ppbench import config, sweep
+from ppbench.display import current_display, show
+from ppbench.errors import PpbenchError
+from ppbench.records import JobRecord
+from ppbench.runner import exit_status, run_job
+
+
+class ReportWriter(Callback):
+    """When the last job has ended, whichever launcher ran it: tables and pictures."""
+
+    def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """After a single job."""
+        self._write(config)
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """After a sweep."""
+        self._write(config)
+
+    def _write(self, config: DictConfig) -> None:
+        from ppbench.report.write import write_report
+
+        for path in write_report(Path(config.results_dir)):
+            current_display().finished(f"wrote {path}")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run what Hydra makes of the arguments; the status is 0 if every job that can run here was measured."""
+    config.register()
+    sweep.register()
+    outcomes: list[JobRecord] = []
+    refusals: list[PpbenchError] = []
+
+    def task(composed: DictConfig) -> None:
+        try:
+            job = config.to_job(composed)
+        except PpbenchError as error:
+            refusals.append(error)
+            return
+        outcomes.append(run_job(job, Path(composed.results_dir), composed.resume, current_display()))
+
+    command_line, sys.argv = sys.argv, ["ppbench run", *arguments]
+    try:
+        with show():
+            hydra.main(version_base="1.3", config_path=config.CONF_DIR, config_name="config")(task)()
+    finally:
+        sys.argv = command_line
+    if refusals:
+        raise refusals[0]
+    return exit_status(outcomes)

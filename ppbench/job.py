@@ -1,0 +1,142 @@
+"""One job: everything that decides what is measured, as the configuration says it, checked before anything starts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from ppbench.cache import digest
+from ppbench.data.dataset import DatasetSource
+from ppbench.errors import ConfigError, choose, in_range, unknown
+from ppbench.models.model import Model
+from ppbench.options import typed, typed_fields
+from ppbench.plugin import Plugin
+from ppbench.registry import DATASETS, MODELS, SCHEMES, Registry
+from ppbench.scheme import Scheme
+from ppbench.wire.start import WIRES
+
+P = TypeVar("P", bound=Plugin)
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskOptions:
+    """How much of the data set is used, and by whom."""
+
+    n_samples: int | None = None
+    """Test samples to classify, from the first on; None: all."""
+    batch_size: int = 256
+    n_participants: int = 1
+    participants_per_process: int = 1
+    """How many light participants share one metered process."""
+
+    def __post_init__(self) -> None:
+        """Refuse counts below one."""
+        in_range("task.n_samples", 1 if self.n_samples is None else self.n_samples, 1)
+        in_range("task.batch_size", self.batch_size, 1)
+        in_range("task.n_participants", self.n_participants, 1)
+        in_range("task.participants_per_process", self.participants_per_process, 1)
+        if self.n_samples is not None and self.n_samples < self.n_participants:
+            raise ConfigError(
+                f"task.n_samples={self.n_samples} leaves some of task.n_participants={self.n_participants} without any"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class MeasureOptions:
+    """How often and how long it is measured."""
+
+    warmup_batches: int = 1
+    repetitions: int = 3
+    """Passes over the samples in one process."""
+    processes: int = 1
+    """Fresh sets of processes, each with all repetitions; intervals need at least 5."""
+    threads: int = 1
+    """Threads each party may compute with."""
+    deadline_s: float = 600.0
+    """After so many seconds from the parties' start the job is ended as failed."""
+    views: bool = False
+    """Whether a further, unmeasured pass keeps what each party received, for attacks."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be measured."""
+        in_range("measure.warmup_batches", self.warmup_batches, 0)
+        in_range("measure.repetitions", self.repetitions, 1)
+        in_range("measure.processes", self.processes, 1)
+        in_range("measure.threads", self.threads, 1)
+        in_range("measure.deadline_s", self.deadline_s, 1e-3)
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One scheme on one task, measured in one way."""
+
+    scheme: Scheme
+    dataset: DatasetSource
+    model: Model
+    task: TaskOptions = TaskOptions()
+    measure: MeasureOptions = MeasureOptions()
+    wire: str = "tcp"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown wire or a negative seed."""
+        choose("wire", self.wire, WIRES)
+        in_range("seed", self.seed, 0)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Job:
+        """The job that a resolved configuration describes.
+
+        Raises ConfigError for what is unknown or out of range, UnavailableError for what cannot run here.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        for key in config:
+            if key not in known:
+                raise unknown("configuration key", key, known)
+        return cls(
+            scheme=_plugin(SCHEMES, config),
+            dataset=_plugin(DATASETS, config),
+            model=_plugin(MODELS, config),
+            task=_options(TaskOptions, "task", config),
+            measure=_options(MeasureOptions, "measure", config),
+            wire=typed("wire", config.get("wire", "tcp"), str),
+            seed=typed("seed", config.get("seed", 0), int),
+        )
+
+    def to_config(self) -> dict[str, Any]:
+        """The configuration that describes this job, every option spelled out."""
+        return {
+            **{
+                kind: {"name": plugin.name, **plugin.options()}
+                for kind, plugin in (("scheme", self.scheme), ("dataset", self.dataset), ("model", self.model))
+            },
+            "task": dataclasses.asdict(self.task),
+            "measure": dataclasses.asdict(self.measure),
+            "wire": self.wire,
+            "seed": self.seed,
+        }
+
+    @property
+    def id(self) -> str:
+        """Hash of the configuration: the same job has the same id everywhere."""
+        return digest(self.to_config())
+
+    @property
+    def title(self) -> str:
+        """Short and readable, for progress and folder names."""
+        variant = self.scheme.variant()
+        return self.scheme.name + (f"({variant})" if variant else "") + (f" seed={self.seed}" if self.seed else "")
+
+
+def _plugin(registry: Registry[P], config: Mapping[str, Any]) -> P:
+    chosen = config.get(registry.what)
+    if not isinstance(chosen, Mapping) or "name" not in chosen:
+        raise ConfigError(f"{registry.what} is not chosen: {registry.what}=NAME with one of {registry.names()}")
+    options = {key: value for key, value in chosen.items() if key != "name"}
+    return registry.create(chosen["name"], options)
+
+
+def _options(kind: type[T], section: str, config: Mapping[str, Any]) -> T:
+    return kind(**typed_fields(kind, section, config.get(section) or {}))

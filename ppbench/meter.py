@@ -1,0 +1,71 @@
+"""What a stage costs one party: CPU, wall time and peak memory, read from the kernel."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import resource
+import sys
+import threading
+import time
+from pathlib import Path
+
+_STATUS = Path("/proc/self/status")
+_CLEAR_REFS = Path("/proc/self/clear_refs")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """CPU and wall seconds between start and stop, and the peak resident memory since start."""
+
+    cpu_s: float
+    wall_s: float
+    peak_rss_bytes: int
+
+
+class Meter:
+    """Counts from `start` on; `read` may be called again and again.
+
+    A party that shares its process with others (`own_process` false) is charged its thread's CPU time, and its
+    peak memory is the process's.
+    """
+
+    def __init__(self, own_process: bool) -> None:
+        self._own_process = own_process
+        self.start()
+
+    def start(self) -> None:
+        """Begin anew."""
+        if self._own_process:
+            reset_peak_rss()
+        self._thread = threading.get_ident()
+        self._cpu_s = self._cpu_now_s()
+        self._wall_s = time.perf_counter()
+
+    def read(self) -> Cost:
+        """The cost since `start`; of a thread's CPU, only the thread that started can tell."""
+        return Cost(self._cpu_now_s() - self._cpu_s, time.perf_counter() - self._wall_s, peak_rss_bytes())
+
+    def _cpu_now_s(self) -> float:
+        if not self._own_process:
+            return time.thread_time()
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def reset_peak_rss() -> None:
+    """Let the kernel forget the peak so far, where it can; elsewhere the peak is that since the process began."""
+    with contextlib.suppress(OSError):
+        _CLEAR_REFS.write_text("5")
+
+
+def peak_rss_bytes() -> int:
+    """The process's peak resident memory. `ru_maxrss` would include the parent's, inherited at the fork."""
+    try:
+        for line in _STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    in_bytes = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * in_bytes

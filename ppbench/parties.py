@@ -1,0 +1,310 @@
+"""The parties of one run as the harness sees them: started, led from stage to stage, and ended in any case."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import select
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ppbench.bundle import Array, Tree
+from ppbench.errors import PeerGone, PpbenchError, ProtocolError
+from ppbench.host import rank
+from ppbench.party import participant_name, role_of
+from ppbench.plugin import target_of
+from ppbench.scheme import PARTICIPANT, Scheme, TaskFacts
+from ppbench.wire import control, handshake
+from ppbench.wire.start import WIRES
+
+_ROOT_CAUSE_S = 1.0
+
+
+class JobFailed(PpbenchError):
+    """A party failed, died or let the deadline pass; the message says who, where and why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Traffic:
+    """What one party exchanged with one peer in one stage."""
+
+    messages_sent: int
+    messages_received: int
+    message_bytes_sent: int
+    message_bytes_received: int
+    payload_bytes_sent: int
+    payload_bytes_received: int
+    source: str
+    """Who counted the payload: `tcp_info`, `sock_diag` for an engine's own sockets, or `channel`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """What one stage cost one party, and what came of it."""
+
+    cpu_s: float | None
+    wall_s: float
+    peak_rss_bytes: int
+    channel_cpu_s: float
+    traffic: Mapping[str, Traffic]
+    """By peer."""
+    batch_wall_s: Sequence[tuple[int, float]]
+    """(index of the batch, seconds in the role's `online`)."""
+    rounds: Sequence[tuple[int, int]]
+    """(index of the batch, depth on the critical path at its end)."""
+    answers: Sequence[Array]
+    """Labels, one array a batch of its own."""
+    published: Mapping[str, Array]
+
+
+class Parties:
+    """A context: inside it all parties run; leaving it, none does."""
+
+    def __init__(
+        self,
+        scheme: Scheme,
+        facts: TaskFacts,
+        wire: str,
+        threads: int,
+        deadline_s: float,
+        log_dir: Path,
+        participants_per_process: int = 1,
+        record_view: bool = False,
+    ) -> None:
+        self.scheme = scheme
+        self.facts = facts
+        self.names = _names(scheme, facts.n_participants)
+        self.dropped: dict[str, str] = {}
+        """Participants that died where the card allows it -> how."""
+        self._groups = _groups(self.names, participants_per_process)
+        self._pairs = [(a, b) for a in self.names for b in self.names if rank(a) < rank(b) and role_of(a) != role_of(b)]
+        self._wire = WIRES[wire](self._pairs, threads, log_dir)
+        self._deadline_s = deadline_s
+        self._ends_at_s = 0.0
+        self._record_view = record_view
+        self._inboxes: dict[str, control.Inbox] = {}
+        self._counts: dict[str, Tree] = {}
+        self._stage = "start"
+
+    def __enter__(self) -> Parties:
+        """Start all parties and join them. Raises JobFailed."""
+        self._ends_at_s = time.monotonic() + self._deadline_s
+        try:
+            controls = self._wire.start(self._groups, self._ends_at_s)
+            self._inboxes = {name: control.Inbox(controls[name]) for name in self.names}
+            self._introduce()
+            self._counts = self._ask("count", dict.fromkeys(self.names))
+        except TimeoutError:
+            late = self._late(self.names)
+            self._wire.close()
+            raise late from None
+        except PeerGone as error:
+            self._wire.close()
+            raise JobFailed(str(error)) from error
+        except BaseException:
+            self._wire.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._wire.close()
+        for inbox in self._inboxes.values():
+            inbox.connection.close()
+
+    @property
+    def living(self) -> list[str]:
+        """The parties that have not dropped out."""
+        return [name for name in self.names if name not in self.dropped]
+
+    def load(self, owned: Mapping[str, Tree]) -> None:
+        """Give each party the samples and the shard it owns, before any stage. Raises JobFailed."""
+        nothing = {"samples": None, "shard": None}
+        self._ask("load", {name: {**nothing, **owned.get(name, {})} for name in self.living})
+
+    def stage(self, stage: str, trees: Mapping[str, Tree] | None = None) -> dict[str, Reading]:
+        """Run one stage to its barrier, with a tree for each party, and read what it cost. Raises JobFailed."""
+        self._stage = stage
+        words = {name: {"stage": stage, **((trees or {}).get(name) or {})} for name in self.living}
+        done = self._ask("stage", words)
+        before, self._counts = self._counts, self._ask("count", dict.fromkeys(self.living))
+        engines = _engine_traffic(before, self._counts)
+        return {
+            name: _reading(done[name], before[name], self._counts[name], engines.get(name, {}))
+            for name in done
+            if name in self._counts
+        }
+
+    def release(self) -> dict[str, list[Tree]]:
+        """End the run in good order; the view of each party, if views are recorded. Raises JobFailed."""
+        self._stage = "release"
+        return {name: tree["view"] for name, tree in self._ask("release", dict.fromkeys(self.living)).items()}
+
+    def _introduce(self) -> None:
+        secret = os.urandom(32)
+        specs: dict[str, Tree] = {}
+        for name in self.names:
+            peers = [b if a == name else a for a, b in self._pairs if name in (a, b)]
+            specs[name] = {
+                "party": name,
+                "scheme": target_of(type(self.scheme)),
+                "options": {key: _listed(value) for key, value in self.scheme.options().items()},
+                "task": dataclasses.asdict(self.facts),
+                "record_view": self._record_view,
+                "keys": {peer: handshake.pair_key(secret, name, peer).hex() for peer in peers},
+                "accepts": [peer for peer in peers if rank(peer) > rank(name)],
+            }
+        if not self._wire.dials():
+            self._ask("spec", specs)
+            return
+        listening = self._ask("spec", specs, reply="listening")
+        self._ask(
+            "connect",
+            {
+                name: {peer: listening[peer] for peer in specs[name]["keys"] if rank(peer) < rank(name)}
+                for name in self.names
+            },
+        )
+
+    def _ask(self, word: str, trees: Mapping[str, Tree], reply: str = "done") -> dict[str, Tree]:
+        """Say a word to some parties and wait until each has replied, dropped out, or one has failed."""
+        try:
+            for name, tree in trees.items():
+                try:
+                    control.send(self._inboxes[name].connection, word, tree, self._ends_at_s)
+                except PeerGone:
+                    continue  # its end is read, and judged, below
+            return self._replies(set(trees), reply)
+        except TimeoutError:
+            raise self._late(trees) from None
+
+    def _replies(self, awaited: set[str], reply: str) -> dict[str, Tree]:
+        replies: dict[str, Tree] = {}
+        failures: list[tuple[bool, str]] = []
+        until_s = self._ends_at_s
+        while awaited:
+            left_s = until_s - time.monotonic()
+            if left_s <= 0:
+                if failures:
+                    break
+                raise self._late(awaited)
+            for name in self._readable(awaited, left_s):
+                kind, text, tree = self._hear(name, reply)
+                if kind == "waits":
+                    continue
+                awaited.discard(name)
+                if kind == "replied":
+                    replies[name] = tree
+                elif kind == "died" and self.scheme.card.tolerates_dropouts and role_of(name) == PARTICIPANT:
+                    self.dropped[name] = text
+                    self._wire.end(name)
+                else:
+                    failures.append((kind == "follows", f"{name} failed in {self._stage}: {text}"))
+            if failures:
+                if not all(follows for follows, _ in failures):
+                    break
+                # A closed channel follows from somebody else's failure, which is about to be heard of.
+                until_s = min(until_s, time.monotonic() + _ROOT_CAUSE_S)
+        if failures:
+            raise JobFailed(min(failures)[1])
+        return replies
+
+    def _hear(self, name: str, reply: str) -> tuple[str, str, Tree]:
+        """What came from a party: ("waits" | "replied" | "follows" | "failed" | "died", reason, tree)."""
+        inbox = self._inboxes[name]
+        try:
+            words = inbox.arrived()
+        except ProtocolError as error:
+            return "failed", str(error), None
+        for word, tree in words:
+            if word == "failed":
+                return ("follows" if tree["follows"] else "failed"), tree["reason"], None
+            if word == reply:
+                return "replied", "", tree
+            return "failed", f"it said '{word}' instead of '{reply}'", None
+        if inbox.connection.ended:
+            return "died", self._wire.state(name, wait_s=1.0), None
+        return "waits", "", None
+
+    def _readable(self, names: set[str], timeout_s: float) -> list[str]:
+        poller = select.poll()
+        by_handle = {self._inboxes[name].connection.fileno(): name for name in names}
+        for handle in by_handle:
+            poller.register(handle, select.POLLIN)
+        return [by_handle[handle] for handle, _ in poller.poll(max(1, int(timeout_s * 1000)))]
+
+    def _late(self, awaited: Iterable[str]) -> JobFailed:
+        states = ", ".join(f"{name} ({self._wire.state(name)})" for name in sorted(awaited, key=rank))
+        return JobFailed(f"the deadline of {self._deadline_s:g} s passed in {self._stage}, waiting for {states}")
+
+
+def _names(scheme: Scheme, n_participants: int) -> list[str]:
+    names = [role for role in scheme.roles if role != PARTICIPANT]
+    names += [participant_name(i) for i in range(n_participants)]
+    return sorted(names, key=rank)
+
+
+def _groups(names: Sequence[str], participants_per_process: int) -> list[list[str]]:
+    participants = [name for name in names if role_of(name) == PARTICIPANT]
+    alone = [[name] for name in names if role_of(name) != PARTICIPANT]
+    step = participants_per_process
+    return alone + [participants[i : i + step] for i in range(0, len(participants), step)]
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _reading(done: Tree, before: Tree, after: Tree, engines: Mapping[str, Traffic]) -> Reading:
+    cost = after["serving"] or done["cost"]
+    traffic = {peer: _difference(before["channels"][peer], count) for peer, count in after["channels"].items()}
+    for peer, engine in engines.items():
+        traffic[peer] = _sum(traffic[peer], engine) if peer in traffic else engine
+    return Reading(
+        cpu_s=cost["cpu_s"],
+        wall_s=cost["wall_s"],
+        peak_rss_bytes=cost["peak_rss_bytes"],
+        channel_cpu_s=done["channel_cpu_s"],
+        traffic=traffic,
+        batch_wall_s=[(index, seconds) for index, seconds in done["batch_wall_s"]],
+        rounds=[(index, depth) for index, depth in done["rounds"]],
+        answers=done["answers"],
+        published=done["published"],
+    )
+
+
+def _difference(before: Tree, after: Tree) -> Traffic:
+    return Traffic(**{key: value if key == "source" else value - before[key] for key, value in after.items()})
+
+
+def _sum(channel: Traffic, engine: Traffic) -> Traffic:
+    return dataclasses.replace(
+        channel,
+        payload_bytes_sent=channel.payload_bytes_sent + engine.payload_bytes_sent,
+        payload_bytes_received=channel.payload_bytes_received + engine.payload_bytes_received,
+        source=f"{channel.source}+{engine.source}",
+    )
+
+
+def _engine_traffic(before: Mapping[str, Tree], after: Mapping[str, Tree]) -> dict[str, dict[str, Traffic]]:
+    """Payload of the engines' own sockets by party and peer: a connection is named by its two ends."""
+    owner = {count["local"]: name for name, tree in after.items() for count in tree["engine"]}
+    traffic: dict[str, dict[str, Traffic]] = {}
+    for name, tree in after.items():
+        old = {(c["local"], c["remote"]): c for c in before.get(name, {"engine": []})["engine"]}
+        for count in tree["engine"]:
+            peer = owner.get(count["remote"])
+            if peer is None or peer == name:
+                continue
+            was = old.get((count["local"], count["remote"]), {"sent": 0, "received": 0})
+            known = traffic.setdefault(name, {}).get(peer, Traffic(0, 0, 0, 0, 0, 0, "sock_diag"))
+            traffic[name][peer] = dataclasses.replace(
+                known,
+                payload_bytes_sent=known.payload_bytes_sent + count["sent"] - was["sent"],
+                payload_bytes_received=known.payload_bytes_received + count["received"] - was["received"],
+            )
+    return traffic

@@ -1,0 +1,165 @@
+"""A party as its role sees it: channels to the others, the facts of the task, and where results go."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from ppbench.bundle import Array
+from ppbench.errors import ConfigError, PeerGone, ProtocolError, unknown
+from ppbench.scheme import COORDINATOR, PARTICIPANT, Batch, TaskFacts
+from ppbench.wire import engine
+from ppbench.wire.channel import Channel, CriticalPath, View
+from ppbench.wire.connection import wait_readable
+from ppbench.wire.message import Message
+
+
+def participant_name(index: int) -> str:
+    """The name of the participant with this index."""
+    return f"{PARTICIPANT}-{index}"
+
+
+def role_of(name: str) -> str:
+    """The role of a party: `participant-7` plays `participant`; every other name is its role's."""
+    return PARTICIPANT if name.startswith(f"{PARTICIPANT}-") else name
+
+
+class Party:
+    """What a role may use. There is no other way out of it."""
+
+    def __init__(
+        self, name: str, task: TaskFacts, channels: Mapping[str, Channel], path: CriticalPath, view: View | None
+    ) -> None:
+        self.name = name
+        self.task = task
+        self.rng = np.random.default_rng([task.seed, zlib.crc32(name.encode())])
+        """For what need not be secret: the job's seed and the party's name decide what it draws."""
+        self.channels = channels
+        self.path = path
+        self.view = view
+        self.answered: Array | None = None
+        self.published: dict[str, Array] = {}
+        self.uses_engine = False
+        self.released = False
+        self._batch: Batch | None = None
+        self._owner: str | None = None
+
+    @property
+    def index(self) -> int:
+        """A participant's number from 0 on; 0 for every other party."""
+        return int(self.name.rpartition("-")[2]) if role_of(self.name) == PARTICIPANT else 0
+
+    @property
+    def coordinator(self) -> Channel:
+        """The channel to the coordinator."""
+        return self.to(COORDINATOR)
+
+    @property
+    def participants(self) -> list[Channel]:
+        """The channels to all participants, by index; those that dropped out have `connection.ended`."""
+        return [self.channels[participant_name(i)] for i in range(self.task.n_participants)]
+
+    @property
+    def participant(self) -> Channel:
+        """The channel to the owner of the batch in hand, or to the only participant."""
+        if self._owner is not None:
+            return self.channels[self._owner]
+        if self.task.n_participants > 1:
+            raise ConfigError("outside the online stage say which participant: party.to('participant', index)")
+        return self.to(PARTICIPANT)
+
+    def to(self, role: str, index: int = 0) -> Channel:
+        """The channel to one party. Raises ConfigError if there is none."""
+        name = participant_name(index) if role == PARTICIPANT else role
+        if name not in self.channels:
+            raise unknown(f"channel from {self.name}", name, self.channels)
+        return self.channels[name]
+
+    def receive_any(self, role: str, timeout_s: float | None = None) -> tuple[Channel, Message]:
+        """The first message from any living party of a role, and its channel.
+
+        Raises TimeoutError after `timeout_s`, PeerGone when no party of the role is left.
+        """
+        while True:
+            living = [
+                channel
+                for name, channel in self.channels.items()
+                if role_of(name) == role and (channel.connection.has_frame or not channel.connection.ended)
+            ]
+            if not living:
+                raise PeerGone(f"no {role} is left")
+            by_connection = {channel.connection: channel for channel in living}
+            ready = wait_readable(by_connection, timeout_s)
+            if not ready:
+                raise TimeoutError(f"no message from any {role} within {timeout_s} s")
+            for connection in ready:
+                if not connection.has_frame:
+                    connection.drain()
+                if connection.has_frame:
+                    channel = by_connection[connection]
+                    return channel, channel.receive_message()
+
+    def requests(self, *roles: str) -> Iterator[tuple[Channel, Message]]:
+        """For `serve`: every message from parties of these roles, as it comes, until the harness releases."""
+        while not self.released:
+            living = {
+                channel.connection: channel
+                for name, channel in self.channels.items()
+                if role_of(name) in roles and (channel.connection.has_frame or not channel.connection.ended)
+            }
+            if not living:
+                return
+            for connection in wait_readable(living, timeout_s=0.05):
+                if not connection.has_frame:
+                    connection.drain()
+                while connection.has_frame:
+                    yield living[connection], living[connection].receive_message()
+
+    def answer(self, labels: Array) -> None:
+        """Hand the labels of the batch in hand, (n,) integers, to the harness; the owner does so once a batch."""
+        labels = np.asarray(labels)
+        if self._batch is None or self._owner != self.name:
+            raise ProtocolError(f"{self.name} answers a batch that is not its own")
+        if labels.shape != (self._batch.size,) or labels.dtype.kind not in "ui":
+            raise ProtocolError(
+                f"{self.name} answers {labels.dtype} {labels.shape} for a batch of {self._batch.size}: "
+                f"({self._batch.size},) integers are needed"
+            )
+        if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < self.task.n_classes:
+            raise ProtocolError(f"{self.name} answers a label outside 0..{self.task.n_classes - 1}")
+        self.answered = labels.astype(np.int64)
+
+    def publish(self, name: str, result: Array) -> None:
+        """Hand a result that is no answer, such as a released table, to the harness."""
+        self.published[name] = np.asarray(result)
+
+    def observe(self, name: str, array: Array) -> None:
+        """Put into the view what this party sees but no channel shows, such as what an engine received."""
+        if self.view is not None:
+            self.view.add(self.name, name, (np.asarray(array),))
+
+    def engine(self, peer: Channel) -> tuple[str, int]:
+        """(host, port) where an engine of this party and one of `peer` may meet; both parties call it.
+
+        From then on all TCP connections of this process that are not channels are counted as the engine's.
+        Raises UnavailableError where they cannot be.
+        """
+        engine.check_available()
+        self.uses_engine = True
+        if self.name < peer.peer:
+            port = engine.reserve_port()
+            peer.send("engine", np.uint16(port))
+        else:
+            port = int(peer.receive("engine"))
+        return "127.0.0.1", port
+
+    def begin(self, owner: str, batch: Batch) -> None:
+        """For the harness: the next batch is in hand."""
+        self._owner, self._batch, self.answered = owner, batch, None
+        self.path.depth = 0
+
+    def end(self) -> None:
+        """For the harness: no batch is in hand."""
+        self._owner = self._batch = None

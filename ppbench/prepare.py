@@ -1,0 +1,163 @@
+"""What a scheme makes once per model, made in a worker process and kept by content.
+
+A worker (`python -m ppbench.prepare`) reads a job's configuration from standard input and says on standard output,
+a JSON object a line, how far it is; what it makes, the harness finds in the cache. So the harness never holds a
+model in training, and several jobs are prepared at once, one core each, before the first is measured.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ppbench import cache
+from ppbench.bundle import Tree
+from ppbench.errors import PpbenchError
+from ppbench.job import Job
+from ppbench.process import die_with_parent, environment, kill_session
+from ppbench.progress import Progress, silent
+from ppbench.scheme import Scheme, Task
+from ppbench.task import is_trained, load_task
+
+_KIND = "prepared"
+
+
+class PreparationFailed(PpbenchError):
+    """A worker ended without having prepared its job."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """All that the parties of a job start from."""
+
+    task: Task
+    artifacts: Mapping[str, Tree]
+    """By role."""
+    cost: cache.Cost
+    """Of the scheme's preparation from nothing, the model's training not included."""
+    model_cost: cache.Cost
+    """Of training the model."""
+
+
+def prepared(job: Job, progress: Progress = silent) -> Prepared:
+    """What the job starts from, by a worker where it is not in the cache. Raises PpbenchError."""
+    dataset = job.dataset.load()
+    job.model.check(dataset.sample_shape)
+    if is_trained(job.model, dataset) and (found := _find(job)):
+        return found
+    _work([job], progress, at_once=1)
+    if found := _find(job):
+        return found
+    raise PreparationFailed(f"{job.title}: what its worker prepared is not in the cache at {cache.cache_dir()}")
+
+
+def prepare_all(jobs: Sequence[Job], progress: Progress = silent) -> None:
+    """Prepare many jobs, one core each; a job that fails here fails again, and says why, when it is run."""
+    with contextlib.suppress(PpbenchError):
+        _work(jobs, progress, at_once=max(1, os.cpu_count() or 1))
+
+
+def _find(job: Job) -> Prepared | None:
+    task, model_cost = load_task(job)
+    job.scheme.check(task)
+    entry = cache.lookup(_KIND, _key(job.scheme, task))
+    return Prepared(task, entry.content, entry.cost, model_cost) if entry else None
+
+
+def _key(scheme: Scheme, task: Task) -> Mapping[str, Any]:
+    return {
+        "scheme": scheme.name,
+        "scheme_key": _plain(scheme.prepare_key(task.facts)),
+        "model": task.model.key,
+        "code": cache.code(type(scheme).__module__),
+        "versions": cache.versions("numpy"),
+    }
+
+
+def _plain(key: Mapping[str, Any]) -> Any:
+    return json.loads(json.dumps(key))
+
+
+def _work(jobs: Sequence[Job], progress: Progress, at_once: int) -> None:
+    processes: list[subprocess.Popen[bytes]] = []
+    stopped = threading.Event()
+
+    def one(job: Job) -> None:
+        if not stopped.is_set():
+            _supervise(job, progress, processes)
+
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        try:
+            futures = [pool.submit(one, job) for job in jobs]
+            errors = [future.exception() for future in futures]
+        except BaseException:
+            stopped.set()
+            for process in processes:
+                kill_session(process)
+            raise
+    for error in errors:
+        if error:
+            raise error
+
+
+def _supervise(job: Job, progress: Progress, processes: list[subprocess.Popen[bytes]]) -> None:
+    with tempfile.TemporaryFile() as complaints:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ppbench.prepare"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            env=environment(threads=1),
+            start_new_session=True,
+        )
+        processes.append(process)
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(json.dumps(job.to_config()).encode())
+        process.stdin.close()
+        failure = ""
+        for line in process.stdout:
+            said = json.loads(line)
+            if "progress" in said:
+                progress(*said["progress"])
+            else:
+                failure = said["failure"]
+        if process.wait() and not failure:
+            complaints.seek(0)
+            last = complaints.read().decode(errors="replace").strip().splitlines() or [f"status {process.returncode}"]
+            failure = f"{job.title} could not be prepared: {last[-1]}"
+        if failure:
+            raise PreparationFailed(failure)
+
+
+def main() -> int:
+    """Prepare the job on standard input."""
+    die_with_parent()
+    says = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def progress(what: str, done: int, total: int) -> None:
+        print(json.dumps({"progress": [what, done, total]}), file=says)
+
+    try:
+        job = Job.from_config(json.load(sys.stdin))
+        task, _ = load_task(job, progress)
+        job.scheme.check(task)
+        cache.cached(_KIND, _key(job.scheme, task), lambda: job.scheme.prepare(task))
+    except PpbenchError as error:
+        print(json.dumps({"failure": str(error)}), file=says)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""One row per job: medians over repetitions and processes. Units are in the names; empty means not measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ppbench.bundle import write_atomically
+from ppbench.party import role_of
+from ppbench.records import JobRecord, Record, tidy
+from ppbench.scheme import COORDINATOR, PARTICIPANT
+
+COLUMNS = (
+    "scheme",
+    "variant",
+    "dataset",
+    "model",
+    "task",
+    "n_samples",
+    "n_participants",
+    "batch_size",
+    "seed",
+    "processes",
+    "repetitions",
+    "status",
+    "reason",
+    "accuracy",
+    "accuracy_plaintext",
+    "agreement",
+    "participant_cpu_s_per_sample",
+    "coordinator_cpu_s_per_sample",
+    "third_party_cpu_s_per_sample",
+    "latency_s_per_batch",
+    "up_bytes_per_sample",
+    "down_bytes_per_sample",
+    "up_message_bytes_per_sample",
+    "down_message_bytes_per_sample",
+    "third_party_bytes_per_sample",
+    "setup_up_bytes",
+    "setup_down_bytes",
+    "rounds",
+    "participant_peak_rss_bytes",
+    "coordinator_peak_rss_bytes",
+    "participant_setup_cpu_s",
+    "coordinator_setup_cpu_s",
+    "prepare_cpu_s",
+    "model_cpu_s",
+    "model_macs_per_sample",
+    "bytes_source",
+    "job",
+)
+
+
+def summary(jobs: Sequence[JobRecord]) -> pd.DataFrame:
+    """One row per job, with `COLUMNS`."""
+    return pd.DataFrame([_row(job) for job in jobs], columns=list(COLUMNS))
+
+
+def write_tables(jobs: Sequence[JobRecord], results_dir: Path) -> tuple[Path, Path]:
+    """Write summary.csv and records.csv of all jobs; returns both paths."""
+    paths = results_dir / "summary.csv", results_dir / "records.csv"
+    for path, table in zip(paths, (summary(jobs), tidy(jobs)), strict=True):
+        write_atomically(path, table.to_csv(index=False).encode())
+    return paths
+
+
+def _row(job: JobRecord) -> dict[str, Any]:
+    task, measure = job.config["task"], job.config["measure"]
+    row: dict[str, Any] = {
+        "scheme": job.scheme,
+        "variant": job.variant,
+        "dataset": job.dataset,
+        "model": job.model,
+        "task": job.task,
+        "n_participants": task["n_participants"],
+        "batch_size": task["batch_size"],
+        "seed": job.seed,
+        "processes": measure["processes"],
+        "repetitions": measure["repetitions"],
+        "status": job.status,
+        "reason": job.reason,
+        "job": job.id,
+    }
+    return row | _measured(job, task["n_participants"]) if job.status == "ok" else row
+
+
+def _measured(job: JobRecord, n_participants: int) -> dict[str, Any]:
+    select = _Selection(job.records)
+    n_samples = select.one("job", "n_samples")
+
+    def per_sample(value: float | None) -> float | None:
+        return None if value is None or not n_samples else value / n_samples
+
+    def traffic(stage: str, level: str, sender: str, receiver: str | None) -> float | None:
+        return select.median(stage, f"{level}_bytes_sent", sender, receiver)
+
+    sources = {r.source for r in job.records if r.source and r.metric.startswith("payload")}
+    setup_up = traffic("setup", "payload", PARTICIPANT, None)
+    setup_down = select.median("setup", "payload_bytes_received", PARTICIPANT)
+    return {
+        "n_samples": n_samples,
+        "accuracy": select.median("online", "accuracy"),
+        "accuracy_plaintext": select.one("job", "accuracy_plaintext"),
+        "agreement": select.median("online", "agreement"),
+        "participant_cpu_s_per_sample": per_sample(select.median("online", "cpu_s", PARTICIPANT)),
+        "coordinator_cpu_s_per_sample": per_sample(select.median("online", "cpu_s", COORDINATOR)),
+        "third_party_cpu_s_per_sample": per_sample(select.median("online", "cpu_s", _THIRD_PARTY)),
+        "latency_s_per_batch": select.middle("online", "latency_s"),
+        "up_bytes_per_sample": per_sample(traffic("online", "payload", PARTICIPANT, COORDINATOR)),
+        "down_bytes_per_sample": per_sample(traffic("online", "payload", COORDINATOR, PARTICIPANT)),
+        "up_message_bytes_per_sample": per_sample(traffic("online", "message", PARTICIPANT, COORDINATOR)),
+        "down_message_bytes_per_sample": per_sample(traffic("online", "message", COORDINATOR, PARTICIPANT)),
+        "third_party_bytes_per_sample": per_sample(select.third_party_bytes("online")),
+        "setup_up_bytes": None if setup_up is None else setup_up / n_participants,
+        "setup_down_bytes": None if setup_down is None else setup_down / n_participants,
+        "rounds": select.median("online", "rounds"),
+        "participant_peak_rss_bytes": select.peak(PARTICIPANT),
+        "coordinator_peak_rss_bytes": select.peak(COORDINATOR),
+        "participant_setup_cpu_s": select.median("setup", "cpu_s", PARTICIPANT),
+        "coordinator_setup_cpu_s": select.median("setup", "cpu_s", COORDINATOR),
+        "prepare_cpu_s": select.one("prepare", "cpu_s"),
+        "model_cpu_s": select.one("model", "cpu_s"),
+        "model_macs_per_sample": select.one("model", "macs_per_sample"),
+        "bytes_source": "+".join(sorted(sources)) or None,
+    }
+
+
+_THIRD_PARTY = "third party"
+
+
+def _part(party: str | None) -> str | None:
+    role = None if party is None else role_of(party)
+    return role if role in (None, PARTICIPANT, COORDINATOR) else _THIRD_PARTY
+
+
+class _Selection:
+    """Records of one job, by stage and metric."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._by_metric: dict[tuple[str, str], list[Record]] = {}
+        for record in records:
+            self._by_metric.setdefault((record.stage, record.metric), []).append(record)
+
+    def one(self, stage: str, metric: str) -> float | None:
+        """The value that is measured once a job."""
+        found = self._by_metric.get((stage, metric))
+        return found[0].value if found else None
+
+    def middle(self, stage: str, metric: str) -> float | None:
+        """The median of all values, whoever and whenever."""
+        found = self._by_metric.get((stage, metric))
+        return float(np.median([record.value for record in found])) if found else None
+
+    def median(self, stage: str, metric: str, part: str | None = None, peer: str | None = None) -> float | None:
+        """The sum over the parties of one part, as a median over repetitions and processes."""
+        passes: dict[tuple[int | None, int | None], float] = {}
+        for record in self._by_metric.get((stage, metric), []):
+            if (part is None or _part(record.party) == part) and (peer is None or _part(record.peer) == peer):
+                at = record.process, record.repetition
+                passes[at] = passes.get(at, 0.0) + record.value
+        return float(np.median(list(passes.values()))) if passes else None
+
+    def third_party_bytes(self, stage: str) -> float | None:
+        """Payload that third parties sent and received."""
+        sent = self.median(stage, "payload_bytes_sent", _THIRD_PARTY)
+        received = self.median(stage, "payload_bytes_received", _THIRD_PARTY)
+        return None if sent is None or received is None else sent + received
+
+    def peak(self, part: str) -> float | None:
+        """The largest resident memory of any party of a part in any stage, as a median over processes."""
+        peaks: dict[int | None, float] = {}
+        for (_, metric), found in self._by_metric.items():
+            if metric == "peak_rss_bytes":
+                for record in found:
+                    if _part(record.party) == part:
+                        peaks[record.process] = max(peaks.get(record.process, 0.0), record.value)
+        return float(np.median(list(peaks.values()))) if peaks else None

@@ -1,0 +1,36 @@
+"""Jobs of one results folder: run, resumed, reported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ppbench import experiment, records
+from ppbench.display import Display
+from ppbench.job import Job
+from ppbench.records import JobRecord
+
+
+def run_job(job: Job, results_dir: Path, resume: bool, display: Display) -> JobRecord:
+    """Measure a job, unless `resume` finds it measured well already."""
+    folder = results_dir / records.folder_name(job.scheme.name, job.id)
+    done = records.read(folder) if resume and (folder / records.JOB_FILE).exists() else None
+    if done is not None and done.status == "ok":
+        display.finished(f"{job.title}: measured before, left as it is")
+        return done
+    record = experiment.run(job, results_dir, display)
+    display.finished(f"{job.title}: {_outcome(record)}")
+    return record
+
+
+def exit_status(outcomes: Sequence[JobRecord]) -> int:
+    """0 if no job failed and at least one was measured, else 1."""
+    statuses = [record.status for record in outcomes]
+    return 0 if "failed" not in statuses and "ok" in statuses else 1
+
+
+def _outcome(record: JobRecord) -> str:
+    if record.status != "ok":
+        return f"{record.status}: {record.reason}"
+    accuracies = [r.value for r in record.records if r.stage == "online" and r.metric == "accuracy"]
+    return f"accuracy {sorted(accuracies)[len(accuracies) // 2]:.4f}" if accuracies else "ok"

@@ -1,0 +1,208 @@
+"""The plugin contract: a scheme is a card and a set of roles, and its roles meet over channels only."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+
+import numpy as np
+
+from ppbench.bundle import Array, Tree
+from ppbench.data.dataset import Dataset, unit
+from ppbench.errors import ConfigError
+from ppbench.models.network import Network
+from ppbench.plugin import Plugin
+
+if TYPE_CHECKING:
+    from ppbench.party import Party
+    from ppbench.progress import Progress
+
+PARTICIPANT = "participant"
+COORDINATOR = "coordinator"
+
+TaskKind = Literal["inference", "training"]
+Computation = Literal["low", "medium", "high"]
+Communication = Literal["iterative", "swelling", "retention/compression"]
+
+
+@dataclasses.dataclass(frozen=True)
+class SchemeCard:
+    """What a scheme says about itself; measurements are compared with it and never taken from it."""
+
+    title: str
+    source: str
+    """The publication, with section or equation where it helps."""
+    taxonomy: tuple[str, ...]
+    """Path in the paper's figure 1, such as ("inference", "ObfNet")."""
+    protects: str
+    """What is protected from whom."""
+    guarantee: str
+    """What is promised and what that assumes."""
+    task: TaskKind
+    computation: Computation | None
+    """The paper's own label of the participant's computation; None where it gives none."""
+    communication: Communication | None
+    """The paper's own label of the communication; None where it gives none."""
+    deterministic_bytes: bool
+    """Whether the same job always moves the same number of bytes."""
+    seeded_answers: bool
+    """True: the same seed gives the same answers. False: they depend on randomness from the operating system."""
+    tolerates_dropouts: bool = False
+    """Whether a job goes on when a participant dies."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskFacts:
+    """What every party may know about the task."""
+
+    dataset: str
+    sample_shape: tuple[int, ...]
+    sample_max: float
+    n_classes: int
+    batch_size: int
+    n_participants: int
+    seed: int
+
+    @property
+    def dimension(self) -> int:
+        """Values per sample."""
+        return math.prod(self.sample_shape)
+
+    def unit(self, samples: Array) -> Array:
+        """Raw samples (n, d) as the float32 in [0, 1] that models take."""
+        return unit(samples, self.sample_max)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedModel:
+    """The coordinator's model and what it answers without any protection."""
+
+    name: str
+    network: Network
+    answers: Array
+    """(n_test,) uint8: its labels for the clear test samples."""
+    accuracy: float
+    """Of these answers, in [0, 1], over the whole test split."""
+    key: Mapping[str, Any]
+    """All that decides the weights."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What is to be computed: data set, model and split, as `prepare` and `check` see it."""
+
+    facts: TaskFacts
+    dataset: Dataset
+    model: TrainedModel
+    progress: Progress
+
+    @property
+    def seed(self) -> int:
+        """The job's seed."""
+        return self.facts.seed
+
+    def shards(self) -> list[Shard]:
+        """The training samples, shuffled by the seed and dealt to the participants in equal parts."""
+        train = self.dataset.train
+        order = np.random.default_rng(self.seed).permutation(len(train))
+        return [
+            Shard(train.samples[part], train.labels[part]) for part in np.array_split(order, self.facts.n_participants)
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One participant's private training data."""
+
+    samples: Array
+    """(n, d), raw."""
+    labels: Array
+    """(n,) uint8."""
+
+
+class Batch:
+    """One step of the online stage. Every party sees its index and size; its samples exist only at their owner."""
+
+    def __init__(self, index: int, size: int, samples: Array | None = None) -> None:
+        self.index = index
+        self.size = size
+        self._samples = samples
+
+    @property
+    def samples(self) -> Array:
+        """(size, d), raw as the device stores them. Raises ConfigError at any party but their owner."""
+        if self._samples is None:
+            raise ConfigError(f"the samples of batch {self.index} exist only at the participant that owns them")
+        return self._samples
+
+
+@dataclasses.dataclass(frozen=True)
+class Scheme(Plugin, abc.ABC):
+    """One privacy-preserving approach: its options are the dataclass's fields, its parties are `roles`."""
+
+    card: ClassVar[SchemeCard]
+    roles: ClassVar[Mapping[str, type[Role[Any]]]]
+    """Role name -> class: `participant`, `coordinator` and the names of third parties."""
+
+    def check(self, task: Task) -> None:
+        """Raise ConfigError if these options and this task cannot go together; nothing has been started yet."""
+
+    @classmethod
+    def takes_part_in(cls, stage: str) -> bool:
+        """Whether any role does something in this stage."""
+        return any(role.takes_part_in(stage) for role in cls.roles.values())
+
+    def prepare_key(self, facts: TaskFacts) -> Mapping[str, Any]:
+        """The options and facts that decide what `prepare` makes; by default, all options and the seed."""
+        return {**self.options(), "seed": facts.seed}
+
+    def prepare(self, task: Task) -> Mapping[str, Tree]:
+        """What each role starts from, role name -> tree of plain values and arrays.
+
+        Runs once at the coordinator and is cached by content: it must depend on the task, `prepare_key` and
+        nothing else. A role that is not named starts from nothing.
+        """
+        return {COORDINATOR: {"model": task.model.network.to_tree()}}
+
+
+S = TypeVar("S", bound=Scheme)
+
+
+class Role(Generic[S]):
+    """What one party runs; one object per party, which keeps its state on itself.
+
+    The harness drives the stages setup, train, offline and online, with a barrier after each. A role overrides
+    the ones it takes part in. It reaches other parties through `party` alone, and never times or counts anything.
+    """
+
+    on_critical_path: ClassVar[bool] = True
+    """False for a dealer: its traffic is counted apart and makes no rounds."""
+
+    def __init__(self, scheme: S) -> None:
+        self.scheme = scheme
+
+    def setup(self, party: Party, artifacts: Tree) -> None:
+        """Once per participant: keys, downloads. `artifacts` is what `prepare` made for this role, or None."""
+
+    def train(self, party: Party, shard: Shard | None) -> None:
+        """Training schemes: a participant gets its shard, any other party None."""
+
+    def offline(self, party: Party, n_samples: int) -> None:
+        """Preprocessing that needs no input, for the `n_samples` that follow online."""
+
+    def online(self, party: Party, batch: Batch) -> None:
+        """One batch. Its owner ends with `party.answer(labels)`; at other parties `party.participant` is the owner."""
+
+    def serve(self, party: Party) -> None:
+        """Third parties that answer on demand: runs beside all stages after setup, until released."""
+
+    def close(self, party: Party) -> None:
+        """After the last stage: shut down what setup opened."""
+
+    @classmethod
+    def takes_part_in(cls, stage: str) -> bool:
+        """Whether the role overrides the method of this stage."""
+        return getattr(cls, stage) is not getattr(Role, stage)

@@ -1,0 +1,109 @@
+"""From readings to records: one record per measured value, and the answers held against labels and model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from ppbench.cache import Cost
+from ppbench.parties import Reading, Traffic
+from ppbench.party import participant_name
+from ppbench.prepare import Prepared
+from ppbench.records import Record, Stage
+from ppbench.scheme import COORDINATOR
+from ppbench.task import Share
+
+
+def preparation(start: Prepared) -> Iterator[Record]:
+    """What model and scheme cost the coordinator before any participant came, and what the model alone can do."""
+    yield from _making("model", start.model_cost)
+    yield from _making("prepare", start.cost)
+    yield Record(stage="model", metric="accuracy", value=start.task.model.accuracy, unit="1")
+    yield Record(stage="model", metric="macs_per_sample", value=start.task.model.network.macs, unit="1")
+    yield Record(stage="model", metric="parameters", value=start.task.model.network.n_parameters, unit="1")
+
+
+def costs(
+    stage: Stage, readings: Mapping[str, Reading], process: int, repetition: int | None = None
+) -> Iterator[Record]:
+    """All that one stage cost each party."""
+    for party, reading in readings.items():
+
+        def record(metric: str, value: float, unit: str, party: str = party, **more: str | int | None) -> Record:
+            at = {"party": party, "process": process, "repetition": repetition}
+            return Record(stage=stage, metric=metric, value=value, unit=unit, **at, **more)  # type: ignore[arg-type]
+
+        if reading.cpu_s is not None:
+            yield record("cpu_s", reading.cpu_s, "s")
+        yield record("wall_s", reading.wall_s, "s")
+        yield record("peak_rss_bytes", reading.peak_rss_bytes, "B")
+        yield record("channel_cpu_s", reading.channel_cpu_s, "s")
+        if reading.batch_wall_s:
+            yield record("scheme_wall_s", sum(seconds for _, seconds in reading.batch_wall_s), "s")
+        if len(reading.answers):
+            for batch, seconds in reading.batch_wall_s:
+                yield record("latency_s", seconds, "s", batch=batch)
+        for peer, traffic in reading.traffic.items():
+            for metric, value, unit in _counts(traffic):
+                source = traffic.source if metric.startswith("payload") else None
+                yield record(metric, value, unit, peer=peer, source=source)
+    if deepest := [depth for reading in readings.values() for _, depth in reading.rounds]:
+        yield Record(stage=stage, metric="rounds", value=max(deepest), unit="1", process=process, repetition=repetition)
+
+
+def answers(readings: Mapping[str, Reading], owned: Sequence[Share], process: int, repetition: int) -> Iterator[Record]:
+    """The answers of one pass against the labels, and against what the model says of the clear samples."""
+    answered = [(np.concatenate(readings[name].answers), share) for name, share in _answering(readings, owned)]
+    if not answered:
+        return
+    given = np.concatenate([labels for labels, _ in answered])
+    for metric, reference in (
+        ("accuracy", np.concatenate([share.labels for _, share in answered])),
+        ("agreement", np.concatenate([share.model_answers for _, share in answered])),
+    ):
+        yield Record(
+            stage="online",
+            metric=metric,
+            value=float((given == reference).mean()),
+            unit="1",
+            process=process,
+            repetition=repetition,
+        )
+    yield Record(stage="online", metric="n_answers", value=len(given), unit="1", process=process, repetition=repetition)
+
+
+def reference(owned: Sequence[Share]) -> Iterator[Record]:
+    """How good the model is on the clear samples of this job."""
+    labels = np.concatenate([share.labels for share in owned])
+    model_answers = np.concatenate([share.model_answers for share in owned])
+    accuracy = float((labels == model_answers).mean())
+    yield Record(stage="job", metric="accuracy_plaintext", value=accuracy, unit="1")
+    yield Record(stage="job", metric="n_samples", value=len(labels), unit="1")
+
+
+def dropouts(dropped: Mapping[str, str], process: int) -> Iterator[Record]:
+    """The participants that died where the scheme tolerates it."""
+    for party in dropped:
+        yield Record(stage="job", metric="dropped", value=1, unit="1", party=party, process=process)
+
+
+def _answering(readings: Mapping[str, Reading], owned: Sequence[Share]) -> Iterator[tuple[str, Share]]:
+    for i, share in enumerate(owned):
+        name = participant_name(i)
+        if name in readings and len(readings[name].answers):
+            yield name, share
+
+
+def _making(stage: Stage, cost: Cost) -> Iterator[Record]:
+    yield Record(stage=stage, metric="cpu_s", value=cost.cpu_s, unit="s", party=COORDINATOR)
+    yield Record(stage=stage, metric="wall_s", value=cost.wall_s, unit="s", party=COORDINATOR)
+
+
+def _counts(traffic: Traffic) -> Iterator[tuple[str, int, str]]:
+    yield "messages_sent", traffic.messages_sent, "1"
+    yield "messages_received", traffic.messages_received, "1"
+    yield "message_bytes_sent", traffic.message_bytes_sent, "B"
+    yield "message_bytes_received", traffic.message_bytes_received, "B"
+    yield "payload_bytes_sent", traffic.payload_bytes_sent, "B"
+    yield "payload_bytes_received", traffic.payload_bytes_received, "B"

@@ -1,0 +1,100 @@
+"""From a job to its task: the verified data set, and the model trained on it once and kept by content."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ppbench import cache
+from ppbench.bundle import Array
+from ppbench.data.dataset import Dataset, unit
+from ppbench.errors import ConfigError
+from ppbench.job import Job
+from ppbench.models.model import Model
+from ppbench.models.network import Network
+from ppbench.progress import Progress, silent
+from ppbench.scheme import Task, TaskFacts, TrainedModel
+
+_KIND = "model"
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """The samples of one participant, in the order of the data set."""
+
+    samples: Array
+    """(n, d), raw."""
+    labels: Array
+    """(n,) uint8."""
+    model_answers: Array
+    """(n,) uint8: what the model says of the clear samples."""
+
+
+def load_task(job: Job, progress: Progress = silent) -> tuple[Task, cache.Cost]:
+    """The job's task and what its model cost to train, training it now if nobody has.
+
+    Raises DataError, or ConfigError if data set, model and task do not fit one another.
+    """
+    dataset = job.dataset.load()
+    job.model.check(dataset.sample_shape)
+    n_samples = job.task.n_samples or len(dataset.test)
+    if n_samples > len(dataset.test):
+        raise ConfigError(f"task.n_samples={n_samples}, but {dataset.name} has {len(dataset.test)} test samples")
+    model, cost = trained(job.model, dataset, progress)
+    facts = TaskFacts(
+        dataset=dataset.name,
+        sample_shape=dataset.sample_shape,
+        sample_max=dataset.sample_max,
+        n_classes=dataset.n_classes,
+        batch_size=job.task.batch_size,
+        n_participants=job.task.n_participants,
+        seed=job.seed,
+    )
+    return Task(facts, dataset, model, progress), cost
+
+
+def is_trained(model: Model, dataset: Dataset) -> bool:
+    """Whether the cache holds this model, so that `load_task` needs neither torch nor time."""
+    return cache.lookup(_KIND, model_key(model, dataset)) is not None
+
+
+def model_key(model: Model, dataset: Dataset) -> Mapping[str, Any]:
+    """All that decides the weights."""
+    modules = (type(model).__module__, "ppbench.models.training", "ppbench.models.network")
+    return {
+        "model": model.name,
+        "options": model.options(),
+        "dataset": dataset.sha256,
+        "code": cache.code(*modules),
+        "versions": cache.versions("numpy", *(need.partition(">")[0] for need in model.requires.values())),
+    }
+
+
+def shares(task: Task, n_samples: int) -> list[Share]:
+    """The first `n_samples` test samples, dealt to the participants in equal runs."""
+    test = task.dataset.test
+    return [
+        Share(test.samples[part], test.labels[part], task.model.answers[part])
+        for part in np.array_split(np.arange(n_samples), task.facts.n_participants)
+    ]
+
+
+def trained(model: Model, dataset: Dataset, progress: Progress) -> tuple[TrainedModel, cache.Cost]:
+    """The model from the cache, trained now if nobody has, and what that cost."""
+    key = model_key(model, dataset)
+
+    def train() -> Any:
+        from ppbench.models.training import predict
+
+        network = model.train(dataset, progress)
+        answers = predict(network, unit(dataset.test.samples, dataset.sample_max))
+        return {"network": network.to_tree(), "answers": answers}
+
+    entry = cache.cached(_KIND, key, train)
+    answers = entry.content["answers"]
+    accuracy = float((answers == dataset.test.labels).mean())
+    network = Network.from_tree(entry.content["network"])
+    return TrainedModel(model.name, network, answers, accuracy, key), entry.cost

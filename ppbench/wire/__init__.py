@@ -1,0 +1,1 @@
+"""Channels: framed, typed messages between parties, and the counting of their bytes."""

@@ -1,0 +1,128 @@
+"""The only way out of a party: typed messages to one other party, counted where they pass."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+import numpy as np
+
+from ppbench.bundle import Array, Tree, flatten, unflatten
+from ppbench.errors import PeerGone, ProtocolError
+from ppbench.wire.connection import Connection, PayloadBytes
+from ppbench.wire.message import Message, decode, encode
+
+
+class CriticalPath:
+    """How deep a party stands on the critical path of the batch in hand.
+
+    Each message carries its sender's depth plus one, and who receives it stands at least that deep. Two messages
+    in a row, or two parties sending at once, share a round; a request and its answer are two.
+    """
+
+    depth = 0
+
+
+@dataclasses.dataclass
+class Traffic:
+    """What went over one channel, since it was made."""
+
+    messages_sent: int = 0
+    messages_received: int = 0
+    message_bytes_sent: int = 0
+    message_bytes_received: int = 0
+
+
+class View:
+    """All that one party received or observed, in order, when the job asks for views."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[str, str, tuple[Array, ...]]] = []
+
+    def add(self, source: str, name: str, arrays: tuple[Array, ...]) -> None:
+        """Keep a copy of what came from `source`."""
+        self.entries.append((source, name, tuple(np.array(array) for array in arrays)))
+
+
+class Channel:
+    """Messages to and from one peer."""
+
+    def __init__(
+        self,
+        peer: str,
+        connection: Connection,
+        path: CriticalPath | None = None,
+        view: View | None = None,
+    ) -> None:
+        self.peer = peer
+        self.connection = connection
+        self.traffic = Traffic()
+        self.cpu_ns = 0
+        """CPU time spent in this channel, by the threads that used it."""
+        self._path = path
+        self._view = view
+
+    def send(self, name: str, *arrays: Any) -> None:
+        """Send arrays, or what numpy makes an array of, under a name.
+
+        Raises PeerGone if the peer is, ProtocolError if the arrays cannot be framed.
+        """
+        start = time.thread_time_ns()
+        depth = self._path.depth + 1 if self._path else 0
+        typed = [np.asarray(array) for array in arrays]
+        buffers, _ = encode(name, typed, depth)
+        try:
+            self.connection.send(buffers)
+        except PeerGone as error:
+            raise PeerGone(f"'{name}' could not be sent to {self.peer}: {error}") from error
+        self.traffic.messages_sent += 1
+        self.traffic.message_bytes_sent += sum(array.nbytes for array in typed)
+        self.cpu_ns += time.thread_time_ns() - start
+
+    def send_tree(self, name: str, tree: Tree) -> None:
+        """Send a tree of plain values and up to 254 arrays, such as a network's, as one message."""
+        skeleton, arrays = flatten(tree)
+        self.send(name, np.frombuffer(skeleton.encode(), np.uint8), *arrays)
+
+    def receive_tree(self, name: str) -> Tree:
+        """What `send_tree` sent. Raises PeerGone or ProtocolError."""
+        skeleton, *arrays = self.receive_many(name)
+        try:
+            return unflatten(skeleton.tobytes().decode(), arrays)
+        except ValueError as error:
+            raise ProtocolError(f"'{name}' from {self.peer} is no tree ({error})") from error
+
+    def receive(self, name: str) -> Array:
+        """The one array of the next message, which must have this name. Raises PeerGone or ProtocolError."""
+        arrays = self.receive_many(name)
+        if len(arrays) != 1:
+            raise ProtocolError(f"'{name}' from {self.peer} has {len(arrays)} arrays instead of 1")
+        return arrays[0]
+
+    def receive_many(self, name: str) -> tuple[Array, ...]:
+        """All arrays of the next message, which must have this name. Raises PeerGone or ProtocolError."""
+        message = self.receive_message()
+        if message.name != name:
+            raise ProtocolError(f"'{name}' is awaited from {self.peer}, which sent '{message.name}'")
+        return message.arrays
+
+    def receive_message(self) -> Message:
+        """The next message, whatever its name. Raises PeerGone or ProtocolError."""
+        start = time.thread_time_ns()
+        try:
+            message = decode(self.connection.receive())
+        except (PeerGone, ProtocolError) as error:
+            raise type(error)(f"nothing usable came from {self.peer}: {error}") from error
+        if self._path and message.round > self._path.depth:
+            self._path.depth = message.round
+        self.traffic.messages_received += 1
+        self.traffic.message_bytes_received += message.n_bytes
+        self.cpu_ns += time.thread_time_ns() - start
+        if self._view:
+            self._view.add(self.peer, message.name, message.arrays)
+        return message
+
+    def payload(self) -> PayloadBytes:
+        """TCP payload since the connection was made; see `Connection.payload`."""
+        return self.connection.payload()

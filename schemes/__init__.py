@@ -1,0 +1,1 @@
+"""The built-in schemes; each comes through the entry-point group `ppbench.schemes`, as a stranger's would."""

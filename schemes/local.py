@@ -1,0 +1,84 @@
+"""Inference on the device: no sample leaves it, only its label. The baselines that a scheme must beat."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ppbench.bundle import Tree
+from ppbench.errors import choose
+from ppbench.models.mlp import Mlp
+from ppbench.models.network import Network
+from ppbench.party import Party
+from ppbench.scheme import Batch, Role, Scheme, SchemeCard, Task
+
+
+class Participant(Role["Local"]):
+    """The IoT device: downloads the model once and runs it."""
+
+    def setup(self, party: Party, artifacts: Tree) -> None:
+        """Download the model."""
+        self.network = Network.from_tree(party.coordinator.receive_tree("model"))
+
+    def online(self, party: Party, batch: Batch) -> None:
+        """Classify here; one byte a sample tells the coordinator what was found."""
+        labels = self.network(party.task.unit(batch.samples)).argmax(axis=1).astype(np.uint8)
+        party.coordinator.send("labels", labels)
+        party.answer(labels)
+
+
+class Coordinator(Role["Local"]):
+    """The cloud: gives its model away and learns labels."""
+
+    def setup(self, party: Party, artifacts: Tree) -> None:
+        """Release the model to every participant."""
+        for participant in party.participants:
+            participant.send_tree("model", artifacts["model"])
+
+    def online(self, party: Party, batch: Batch) -> None:
+        """Take note of the labels."""
+        party.participant.receive("labels")
+
+
+@dataclasses.dataclass(frozen=True)
+class Local(Scheme):
+    """The participant classifies by itself."""
+
+    name: ClassVar[str] = "local"
+    title: ClassVar[str] = "inference on the device, only the label leaves it (baseline)"
+    requires: ClassVar[Mapping[str, str]] = {"torch": "torch>=2.4"}
+    card: ClassVar[SchemeCard] = SchemeCard(
+        title="Local inference",
+        source="what the paper's section 3.1 rules out for weak devices and confidential models",
+        taxonomy=("inference", "local"),
+        protects="the sample, from the coordinator; not the model, from the participant",
+        guarantee="unconditional for the sample; the label is sent in clear",
+        task="inference",
+        computation="medium",
+        communication="retention/compression",
+        deterministic_bytes=True,
+        seeded_answers=True,
+    )
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = {"participant": Participant, "coordinator": Coordinator}
+
+    model: str = "task"
+    """`task`: the coordinator's own deep model; `small`: a one-hidden-layer network trained for the device."""
+
+    def __post_init__(self) -> None:
+        """Refuse another model."""
+        choose("scheme.model", self.model, ("task", "small"))
+
+    def prepare(self, task: Task) -> Mapping[str, Tree]:
+        """The model to be released."""
+        network = task.model.network.to_tree() if self.model == "task" else _small(task)
+        return {"coordinator": {"model": network}}
+
+
+def _small(task: Task) -> Tree:
+    """A d-256-classes network; on MNIST it needs half of LeNet's multiplications and is nearly as good."""
+    from ppbench.task import trained
+
+    return trained(Mlp(), task.dataset, task.progress)[0].network.to_tree()
