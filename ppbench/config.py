@@ -6,8 +6,8 @@ Every plugin's dataclass is a choice in its group, so a stranger's scheme needs 
 
 from __future__ import annotations
 
+import importlib.util
 from importlib.metadata import entry_points
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +33,19 @@ class PluginConfigs(SearchPathPlugin):
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Append them after ppbench's own."""
-        packages = {
-            entry.value.partition(":")[0].partition(".")[0]
-            for registry in REGISTRIES
-            for entry in entry_points(group=registry.group)
-        }
-        for package in sorted(packages - {"ppbench", "schemes"}):
-            try:
-                has_conf = files(package).joinpath("conf").is_dir()
-            except (ModuleNotFoundError, TypeError):
-                continue
-            if has_conf:
-                search_path.append(provider=f"ppbench-{package}", path=f"pkg://{package}.conf")
+        for package, folder in sorted(_plugin_conf_dirs().items()):
+            search_path.append(provider=f"ppbench-{package}", path=f"file://{folder}")
+
+
+def files_of(group: str) -> dict[str, str]:
+    """The named choices that configuration files add to a group -> the first line of each file's comment."""
+    found = {}
+    for folder in (Path(CONF_DIR), *_plugin_conf_dirs().values()):
+        for path in sorted((folder / group).glob("*.yaml")):
+            lines = [line.lstrip("# ") for line in path.read_text().splitlines() if line.startswith("# ")]
+            comments = [line for line in lines if not line.startswith("@")]
+            found[path.stem] = comments[0] if comments else ""
+    return found
 
 
 def register() -> None:
@@ -69,6 +70,21 @@ def job_config(config: DictConfig) -> dict[str, Any]:
     container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     assert isinstance(container, dict)
     return {key: container[key] for key in JOB_KEYS if key in container}
+
+
+def _plugin_conf_dirs() -> dict[str, Path]:
+    packages = {
+        entry.value.partition(":")[0].partition(".")[0]
+        for registry in REGISTRIES
+        for entry in entry_points(group=registry.group)
+    }
+    found = {}
+    for package in packages - {"ppbench", "schemes"}:
+        spec = importlib.util.find_spec(package)
+        for place in (spec.submodule_search_locations or []) if spec else []:
+            if (folder := Path(place) / "conf").is_dir():
+                found[package] = folder
+    return found
 
 
 def to_job(config: DictConfig) -> Job:

@@ -37,7 +37,7 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
         for process in range(job.measure.processes):
             for record in _measure(job, start, owned, process, folder, progress):
                 measured.append(record)
-        if job.measure.views:
+        if job.measure.view_batches:
             _keep_views(job, start, owned, folder)
     except UnavailableError as error:
         status, reason = "unavailable", str(error)
@@ -89,7 +89,7 @@ def _keep_views(job: Job, start: Prepared, owned: list[Share], folder: Path) -> 
         for _ in _before_online(job, start, owned, parties):
             pass
         if job.scheme.takes_part_in("online"):
-            _online(parties, _plan(owned, job.task.batch_size))
+            _online(parties, _plan(owned, job.task.batch_size)[: job.measure.view_batches])
         for name, view in parties.release().items():
             bundle.save(folder / "views" / f"{name}.npz", view)
 

@@ -56,8 +56,8 @@ class MeasureOptions:
     """Threads each party may compute with."""
     deadline_s: float = 600.0
     """After so many seconds from the parties' start the job is ended as failed."""
-    views: bool = False
-    """Whether a further, unmeasured pass keeps what each party received, for attacks."""
+    view_batches: int = 0
+    """Batches of a further, unmeasured pass in which all that each party receives is kept, for attacks."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be measured."""
@@ -65,6 +65,7 @@ class MeasureOptions:
         in_range("measure.repetitions", self.repetitions, 1)
         in_range("measure.processes", self.processes, 1)
         in_range("measure.threads", self.threads, 1)
+        in_range("measure.view_batches", self.view_batches, 0)
         in_range("measure.deadline_s", self.deadline_s, 1e-3)
 
 

@@ -29,7 +29,7 @@ def provenance(job: Job) -> Provenance:
         package_versions=package_versions(*_ALWAYS, *(distribution(need) for need in required)),
         platform=f"{platform.system()} {platform.release()} {platform.machine()}",
         cpu=cpu(),
-        n_cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        n_cpus=n_cpus(),
         memory_bytes=memory_bytes(),
         config_hash=job.id,
         data_sha256=None,
@@ -74,6 +74,11 @@ def cpu() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def n_cpus() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def memory_bytes() -> int | None:

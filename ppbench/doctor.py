@@ -1,0 +1,70 @@
+"""`ppbench doctor`: the machine, the versions, what can be measured here, and what is missing."""
+
+from __future__ import annotations
+
+import platform
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from ppbench import provenance
+from ppbench.cache import cache_dir
+from ppbench.errors import PpbenchError
+from ppbench.registry import REGISTRIES
+from ppbench.wire import engine
+from ppbench.wire.connection import KERNEL, Connection
+
+_VERSIONS = ("ppbench-iot", "numpy", "torch", "hydra-core", "omegaconf", "pandas", "pydantic", "matplotlib", "pyroute2")
+
+
+def print_diagnosis() -> bool:
+    """Print what was found; True if everything that ships with ppbench can run."""
+    print(f"machine    {provenance.cpu()}, {provenance.n_cpus()} cores, {_gib(provenance.memory_bytes())}")
+    print(f"system     {platform.platform()}, Python {platform.python_version()}")
+    versions = provenance.package_versions(*_VERSIONS)
+    print("versions   " + ", ".join(f"{name} {versions.get(name, 'missing')}" for name in _VERSIONS))
+    print(f"code       {provenance.git_commit() or 'installed package'}")
+    print(f"cache      {cache_dir()}")
+    print(f"payload    {_payload()}")
+    print(f"engines    {_engines()}")
+    print(f"peak RSS   {_peak_rss()}")
+    faults = list(_faults())
+    for fault in faults:
+        print(f"missing    {fault}")
+    if not faults:
+        print("missing    nothing")
+    return not faults
+
+
+def _faults() -> Iterator[str]:
+    for registry in REGISTRIES:
+        for name in registry.names():
+            if reason := registry.why_not(name):
+                yield reason
+
+
+def _payload() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connection = Connection(socket.create_connection(listener.getsockname()))
+        counted_by = connection.payload().source
+        connection.close()
+    return "counted by the kernel (TCP_INFO)" if counted_by == KERNEL else "counted by the channel: no TCP_INFO here"
+
+
+def _engines() -> str:
+    try:
+        engine.check_available()
+        engine.payload_by_socket(known=())
+    except (PpbenchError, OSError) as error:
+        return f"own sockets cannot be counted: {error}"
+    return "own sockets are counted by the kernel (sock_diag)"
+
+
+def _peak_rss() -> str:
+    if Path("/proc/self/clear_refs").exists():
+        return "per stage (VmHWM, reset through clear_refs)"
+    return "since the start of each process (ru_maxrss)"
+
+
+def _gib(n_bytes: int | None) -> str:
+    return "memory unknown" if n_bytes is None else f"{n_bytes / 2**30:.0f} GiB"
