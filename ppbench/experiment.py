@@ -15,7 +15,6 @@ from ppbench.prepare import Prepared, prepared
 from ppbench.progress import Progress, silent
 from ppbench.provenance import provenance
 from ppbench.records import JobRecord, Record, Stage, Status
-from ppbench.registry import DATASETS, MODELS, SCHEMES
 from ppbench.task import Share, shares
 
 
@@ -27,8 +26,7 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
     status: Status = "ok"
     reason = ""
     try:
-        for registry, plugin in ((SCHEMES, job.scheme), (DATASETS, job.dataset), (MODELS, job.model)):
-            registry.check_available(plugin.name)
+        job.check_available()
         start = prepared(job, progress)
         data = start.task.dataset
         origin = origin.model_copy(update={"data_sha256": data.sha256, "data_route": data.route})

@@ -51,7 +51,9 @@ def run(arguments: Sequence[str]) -> int:
             return
         outcomes.append(run_job(job, Path(composed.results_dir), composed.resume, current_display()))
 
-    command_line, sys.argv = sys.argv, ["ppbench run", *arguments]
+    # Hydra's parser refuses a flag between overrides.
+    flags_first = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
+    command_line, sys.argv = sys.argv, ["ppbench run", *flags_first]
     try:
         with show():
             hydra.main(version_base="1.3", config_path=config.CONF_DIR, config_name="config")(task)()

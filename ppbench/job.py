@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 from ppbench.cache import digest
 from ppbench.data.dataset import DatasetSource
-from ppbench.errors import ConfigError, choose, in_range, unknown
+from ppbench.errors import ConfigError, UnavailableError, choose, in_range, unknown
 from ppbench.models.model import Model
 from ppbench.options import typed, typed_fields
-from ppbench.plugin import Plugin
+from ppbench.plugin import Plugin, resolve, target_of
 from ppbench.registry import DATASETS, MODELS, SCHEMES, Registry
 from ppbench.scheme import Scheme
 from ppbench.wire.start import WIRES
@@ -87,19 +87,21 @@ class Job:
         in_range("seed", self.seed, 0)
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Job:
-        """The job that a resolved configuration describes.
+    def from_config(cls, config: Mapping[str, Any], classes: Mapping[str, str] | None = None) -> Job:
+        """The job that a resolved configuration describes, whether or not it can run here.
 
-        Raises ConfigError for what is unknown or out of range, UnavailableError for what cannot run here.
+        `classes` are the plugins as `classes()` names them, for those that no entry point declares.
+        Raises ConfigError for what is unknown or out of range, UnavailableError for what cannot be imported.
         """
+        classes = classes or {}
         known = {field.name for field in dataclasses.fields(cls)}
         for key in config:
             if key not in known:
                 raise unknown("configuration key", key, known)
         return cls(
-            scheme=_plugin(SCHEMES, config),
-            dataset=_plugin(DATASETS, config),
-            model=_plugin(MODELS, config),
+            scheme=_plugin(SCHEMES, config, classes),
+            dataset=_plugin(DATASETS, config, classes),
+            model=_plugin(MODELS, config, classes),
             task=_options(TaskOptions, "task", config),
             measure=_options(MeasureOptions, "measure", config),
             wire=typed("wire", config.get("wire", "tcp"), str),
@@ -109,15 +111,26 @@ class Job:
     def to_config(self) -> dict[str, Any]:
         """The configuration that describes this job, every option spelled out."""
         return {
-            **{
-                kind: {"name": plugin.name, **plugin.options()}
-                for kind, plugin in (("scheme", self.scheme), ("dataset", self.dataset), ("model", self.model))
-            },
+            **{kind: {"name": plugin.name, **plugin.options()} for kind, plugin in self._plugins.items()},
             "task": dataclasses.asdict(self.task),
             "measure": dataclasses.asdict(self.measure),
             "wire": self.wire,
             "seed": self.seed,
         }
+
+    def classes(self) -> dict[str, str]:
+        """Kind of plugin -> `module:Class`."""
+        return {kind: target_of(type(plugin)) for kind, plugin in self._plugins.items()}
+
+    def check_available(self) -> None:
+        """Raise UnavailableError, with the line that mends it, if a plugin of the job cannot run here."""
+        for kind, plugin in self._plugins.items():
+            if reason := plugin.why_not():
+                raise UnavailableError(f"{kind} {reason}")
+
+    @property
+    def _plugins(self) -> dict[str, Plugin]:
+        return {"scheme": self.scheme, "dataset": self.dataset, "model": self.model}
 
     @property
     def id(self) -> str:
@@ -131,12 +144,16 @@ class Job:
         return self.scheme.name + (f"({variant})" if variant else "") + (f" seed={self.seed}" if self.seed else "")
 
 
-def _plugin(registry: Registry[P], config: Mapping[str, Any]) -> P:
+def _plugin(registry: Registry[P], config: Mapping[str, Any], classes: Mapping[str, str]) -> P:
     chosen = config.get(registry.what)
     if not isinstance(chosen, Mapping) or "name" not in chosen:
         raise ConfigError(f"{registry.what} is not chosen: {registry.what}=NAME with one of {registry.names()}")
     options = {key: value for key, value in chosen.items() if key != "name"}
-    return registry.create(chosen["name"], options)
+    if registry.what in classes:
+        plugin: type[P] = resolve(classes[registry.what])
+    else:
+        plugin = registry.load(chosen["name"])
+    return plugin(**typed_fields(plugin, registry.what, options))
 
 
 def _options(kind: type[T], section: str, config: Mapping[str, Any]) -> T:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 from collections.abc import Mapping
 from typing import Any, ClassVar
+
+from ppbench.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +26,19 @@ class Plugin:
     """One line for `ppbench list`."""
     requires: ClassVar[Mapping[str, str]] = {}
     """Module to import -> requirement to install, for what the plugin needs beyond numpy."""
+
+    @classmethod
+    def missing(cls) -> list[str]:
+        """The requirements that are not installed here."""
+        return [need for module, need in cls.requires.items() if not _importable(module)]
+
+    @classmethod
+    def why_not(cls) -> str | None:
+        """None if the plugin can run here, else the reason, with the line that installs what is missing."""
+        if not (missing := cls.missing()):
+            return None
+        needs = " ".join(f"'{need}'" for need in missing)
+        return f"'{cls.name}' needs what is not installed: pip install {needs}"
 
     def options(self) -> dict[str, Any]:
         """Every option by name."""
@@ -42,6 +58,13 @@ class Plugin:
         )
 
 
+def _importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
 def _default(field: dataclasses.Field[Any]) -> Any:
     if field.default_factory is not dataclasses.MISSING:
         return field.default_factory()
@@ -53,7 +76,9 @@ def _readable(value: Any) -> str:
 
 
 def target_of(plugin: type[Plugin]) -> str:
-    """`module:Class`, by which another process finds the plugin without reading entry points."""
+    """`module:Class`, by which another process finds the plugin. Raises ConfigError if none could."""
+    if plugin.__module__ == "__main__" or "<locals>" in plugin.__qualname__:
+        raise ConfigError(f"{plugin.__qualname__} must be defined at the top of a module that its parties can import")
     return f"{plugin.__module__}:{plugin.__qualname__}"
 
 

@@ -122,7 +122,7 @@ def _supervise(job: Job, progress: Progress, processes: list[subprocess.Popen[by
         processes.append(process)
         assert process.stdin
         assert process.stdout
-        process.stdin.write(json.dumps(job.to_config()).encode())
+        process.stdin.write(json.dumps({"config": job.to_config(), "classes": job.classes()}).encode())
         process.stdin.close()
         failure = ""
         for line in process.stdout:
@@ -149,7 +149,7 @@ def main() -> int:
         print(json.dumps({"progress": [what, done, total]}), file=says)
 
     try:
-        job = Job.from_config(json.load(sys.stdin))
+        job = Job.from_config(**json.load(sys.stdin))
         task, _ = load_task(job, progress)
         job.scheme.check(task)
         cache.cached(_KIND, _key(job.scheme, task), lambda: job.scheme.prepare(task))

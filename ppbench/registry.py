@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
-from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
 from ppbench.data.dataset import DatasetSource
 from ppbench.errors import UnavailableError, unknown
 from ppbench.models.model import Model
-from ppbench.options import typed_fields
 from ppbench.plugin import Plugin
 from ppbench.scheme import Scheme
 
@@ -53,28 +50,10 @@ class Registry(Generic[P]):
     def why_not(self, name: str) -> str | None:
         """None if the plugin can run here, else the reason, with the line that installs what is missing."""
         try:
-            plugin = self.load(name)
+            reason = self.load(name).why_not()
         except UnavailableError as error:
             return str(error)
-        missing = [need for module, need in plugin.requires.items() if not _importable(module)]
-        if missing:
-            quoted = " ".join(f"'{need}'" for need in missing)
-            return f"{self.what} '{name}' needs what is not installed: pip install {quoted}"
-        return None
-
-    def create(self, name: str, options: Mapping[str, Any] | None = None) -> P:
-        """A plugin with its options checked for name and type, whether or not it can run here.
-
-        Raises ConfigError for an unknown name or option or a value of the wrong type, UnavailableError if
-        the plugin cannot be imported.
-        """
-        plugin = self.load(name)
-        return plugin(**typed_fields(plugin, self.what, options or {}))
-
-    def check_available(self, name: str) -> None:
-        """Raise UnavailableError, with the reason, if the plugin cannot run here."""
-        if reason := self.why_not(name):
-            raise UnavailableError(reason)
+        return reason and f"{self.what} {reason}"
 
     @functools.lru_cache(maxsize=1)  # noqa: B019 - a registry lives as long as the process
     def _declared(self) -> dict[str, EntryPoint]:
@@ -85,10 +64,3 @@ SCHEMES: Registry[Scheme] = Registry("scheme", "ppbench.schemes", Scheme)
 DATASETS: Registry[DatasetSource] = Registry("dataset", "ppbench.datasets", DatasetSource)  # type: ignore[type-abstract]
 MODELS: Registry[Model] = Registry("model", "ppbench.models", Model)  # type: ignore[type-abstract]
 REGISTRIES: tuple[Registry[Any], ...] = (SCHEMES, DATASETS, MODELS)
-
-
-def _importable(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
