@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 
-from ppbench import config, sweep
+from ppbench import config
 from ppbench.display import Quiet
 from ppbench.prepare import prepare_all
 from ppbench.records import read_all, tidy
@@ -24,12 +22,8 @@ def run(*overrides: str, results_dir: str | Path | None = None) -> pd.DataFrame:
     UnavailableError before anything runs if a job is not configured well.
     """
     config.register()
-    sweep.register()
     given = list(overrides) + ([] if results_dir is None else [f"results_dir={results_dir}"])
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(config.CONF_DIR, version_base="1.3"):
-        jobs_of_experiment = _experiment_jobs(given)
-        composed = [compose("config", line) for line in sweep.expand(jobs_of_experiment, given)]
+    composed = config.compose_all(given)
     jobs = [config.to_job(one) for one in composed]
     prepare_all(jobs)
     folder = Path(composed[0].results_dir)
@@ -47,9 +41,3 @@ def load_summary(results_dir: str | Path) -> pd.DataFrame:
 def load_records(results_dir: str | Path) -> pd.DataFrame:
     """Every measured value of a results folder, one row each."""
     return tidy(read_all(Path(results_dir)))
-
-
-def _experiment_jobs(overrides: list[str]) -> list[str]:
-    experiments = [override for override in overrides if override.startswith("+experiment=")]
-    composed = compose("config", experiments, return_hydra_config=True)
-    return list(composed.hydra.sweeper.get("jobs") or [])

@@ -7,25 +7,34 @@ Every plugin's dataclass is a choice in its group, so a stranger's scheme needs 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from hydra import compose, initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from ppbench.errors import UnavailableError
+from ppbench.errors import ConfigError, UnavailableError, unknown
 from ppbench.job import Job, MeasureOptions, TaskOptions
 from ppbench.registry import REGISTRIES
+from ppbench.sweep import expand
 
 _HERE = Path(__file__).resolve().parent
 CONF_DIR = next(str(folder) for folder in (_HERE / "conf", _HERE.parent / "conf") if folder.is_dir())
 """Inside an installed wheel, else in the checkout."""
 
 JOB_KEYS = ("scheme", "dataset", "model", "task", "measure", "wire", "seed")
+"""What describes a job."""
+_RUN_KEYS = ("results_dir", "resume", "hydra")
 
 
 class PluginConfigs(SearchPathPlugin):
@@ -65,11 +74,57 @@ def register() -> None:
     Plugins.instance().register(PluginConfigs)
 
 
+def compose_all(overrides: Sequence[str]) -> list[DictConfig]:
+    """The configuration of every job that these overrides ask for, sweeps and experiments expanded.
+
+    Raises ConfigError, in one line, for what Hydra or the plugins do not know.
+    """
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(CONF_DIR, version_base="1.3"):
+            _check_choices(overrides)
+            experiment = [override for override in overrides if override.startswith("+experiment=")]
+            jobs = compose("config", experiment, return_hydra_config=True).hydra.sweeper.get("jobs")
+            return [compose("config", line) for line in expand(jobs or [], overrides)]
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(" ".join(str(error).split())) from error
+
+
+def _check_choices(overrides: Sequence[str]) -> None:
+    """Refuse an unknown choice or option with the nearest known one; Hydra's own message names neither."""
+    loader = GlobalHydra.instance().config_loader()
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    chosen = []
+    for override in parsed:
+        options = loader.get_group_options(override.key_or_group)
+        values = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
+        for value in values if options else ():
+            if str(value) not in options:
+                raise unknown(override.key_or_group, str(value), options)
+            chosen.append((override.key_or_group, str(value)))
+    for override in parsed:
+        section, dot, option = override.key_or_group.partition(".")
+        if dot and section in JOB_KEYS:
+            selected = [value for group, value in chosen if group == section] or [None]
+            known = {key for value in selected for key in _options_of(section, value)}
+            if option not in known:
+                raise unknown(f"option in {section}", option, known)
+
+
+def _options_of(section: str, choice: str | None) -> list[str]:
+    composed = compose("config", [f"{section}={choice}"] if choice else [])
+    return [str(key) for key in composed[section]]
+
+
 def job_config(config: DictConfig) -> dict[str, Any]:
-    """The part of a composed configuration that describes a job, resolved."""
-    container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    """The part of a composed configuration that describes a job, resolved. Raises ConfigError for an unknown key."""
+    for key in config:
+        if key not in (*JOB_KEYS, *_RUN_KEYS):
+            raise unknown("configuration key", str(key), (*JOB_KEYS, *_RUN_KEYS))
+    job = OmegaConf.masked_copy(config, list(JOB_KEYS))
+    container = OmegaConf.to_container(job, resolve=True, throw_on_missing=True)
     assert isinstance(container, dict)
-    return {key: container[key] for key in JOB_KEYS if key in container}
+    return {str(key): value for key, value in container.items()}
 
 
 def _plugin_conf_dirs() -> dict[str, Path]:

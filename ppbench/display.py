@@ -23,6 +23,9 @@ class Display(Protocol):
     def finished(self, line: str) -> None:
         """One job has ended; the line says how."""
 
+    def note(self, line: str) -> None:
+        """Something worth a line that is no job."""
+
     def __enter__(self) -> Display:
         """Begin to show."""
 
@@ -68,10 +71,15 @@ class Bars:
         with self._lock:
             self._jobs = self._bars.add_task("jobs", total=n_jobs)
 
-    def finished(self, line: str) -> None:
+    def note(self, line: str) -> None:
         """Print above the bars."""
         with self._lock:
-            self._bars.console.print(line, markup=False, highlight=False)
+            self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def finished(self, line: str) -> None:
+        """Print above the bars, and advance that of the jobs."""
+        self.note(line)
+        with self._lock:
             if self._jobs is not None:
                 self._bars.advance(self._jobs)  # type: ignore[arg-type]
 
@@ -113,7 +121,11 @@ class Lines:
         """Say how it ended."""
         self._n_finished += 1
         counted = f"[{self._n_finished}/{self._n_jobs}] " if self._n_jobs else ""
-        print(counted + line, flush=True)
+        self.note(counted + line)
+
+    def note(self, line: str) -> None:
+        """Print it."""
+        print(line, flush=True)
 
 
 class Quiet:
@@ -135,6 +147,9 @@ class Quiet:
         """Not shown."""
 
     def finished(self, line: str) -> None:
+        """Not shown."""
+
+    def note(self, line: str) -> None:
         """Not shown."""
 
 

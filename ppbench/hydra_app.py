@@ -11,9 +11,8 @@ import hydra
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from ppbench import config, sweep
+from ppbench import config
 from ppbench.display import current_display, show
-from ppbench.errors import PpbenchError
 from ppbench.records import JobRecord
 from ppbench.runner import exit_status, run_job
 
@@ -33,22 +32,17 @@ class ReportWriter(Callback):
         from ppbench.report.write import write_report
 
         for path in write_report(Path(config.results_dir)):
-            current_display().finished(f"wrote {path}")
+            current_display().note(f"wrote {path}")
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run what Hydra makes of the arguments; the status is 0 if every job that can run here was measured."""
     config.register()
-    sweep.register()
+    _refuse_early(arguments)
     outcomes: list[JobRecord] = []
-    refusals: list[PpbenchError] = []
 
     def task(composed: DictConfig) -> None:
-        try:
-            job = config.to_job(composed)
-        except PpbenchError as error:
-            refusals.append(error)
-            return
+        job = config.to_job(composed)
         outcomes.append(run_job(job, Path(composed.results_dir), composed.resume, current_display()))
 
     # Hydra's parser refuses a flag between overrides.
@@ -59,6 +53,14 @@ def run(arguments: Sequence[str]) -> int:
             hydra.main(version_base="1.3", config_path=config.CONF_DIR, config_name="config")(task)()
     finally:
         sys.argv = command_line
-    if refusals:
-        raise refusals[0]
     return exit_status(outcomes)
+
+
+def _refuse_early(arguments: Sequence[str]) -> None:
+    """Check every job before the first one starts; a sweeper that is not ours chooses its jobs as it goes."""
+    overrides = [argument for argument in arguments if not argument.startswith("-")]
+    if len(overrides) == len(arguments) - arguments.count("-m") - arguments.count("--multirun") and not any(
+        override.startswith("hydra/sweeper=") for override in overrides
+    ):
+        for composed in config.compose_all(overrides):
+            config.to_job(composed)

@@ -24,7 +24,7 @@ class LeNet(Model):
     title: ClassVar[str] = "LeNet-5 (ReLU, max-pooling) for 28x28 images"
     requires: ClassVar[Mapping[str, str]] = {"torch": "torch>=2.4"}
 
-    epochs: int = 8
+    epochs: int = 6
     max_lr: float = 1e-2
     batch_size: int = 256
     weight_decay: float = 0.01

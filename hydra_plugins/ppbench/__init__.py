@@ -1,0 +1,1 @@
+"""ppbench's plugins for Hydra."""

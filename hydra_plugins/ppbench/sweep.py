@@ -1,0 +1,67 @@
+"""How Hydra runs ppbench's jobs: an experiment lists them, all are prepared at once, then measured one by one.
+
+Hydra takes sweepers and launchers from the namespace `hydra_plugins` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobReturn
+from omegaconf import DictConfig
+
+from ppbench.sweep import expand
+
+
+class JobsSweeper(BasicSweeper):
+    """Hydra's own sweeper, which also takes an experiment's list of jobs: `hydra.sweeper.jobs`."""
+
+    def __init__(self, jobs: Sequence[str] | None = None) -> None:
+        super().__init__(max_batch_size=None, params=None)
+        self._jobs = list(jobs or [])
+
+    def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
+        """Launch all jobs as one batch."""
+        assert self.launcher is not None
+        return [self.launcher.launch(expand(self._jobs, arguments), initial_job_idx=0)]
+
+
+class PreparingLauncher(BasicLauncher):
+    """Hydra's own launcher, which first checks every job and prepares them, as many at once as there are cores.
+
+    Measurements run one at a time, so that they do not disturb one another.
+    """
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Refuse the sweep if one of its jobs is not configured well; else prepare all, then run each."""
+        # Hydra looks at its plugins at every start, also in programs that have nothing to do with ppbench.
+        from ppbench.config import to_job
+        from ppbench.display import current_display
+        from ppbench.prepare import prepare_all
+
+        configs = [self._composed(overrides) for overrides in job_overrides]
+        jobs = {job.id: job for job in map(to_job, configs)}
+        display = current_display()
+        display.expect(len(configs))
+        prepare_all(list(jobs.values()), display)
+        returned: Sequence[JobReturn] = super().launch(job_overrides, initial_job_idx)
+        return returned
+
+    def _composed(self, overrides: Sequence[str]) -> DictConfig:
+        loader: Any = self.hydra_context.config_loader  # type: ignore[union-attr]
+        composed: DictConfig = loader.load_sweep_config(self.config, list(overrides))
+        return composed
+
+
+_HERE = "hydra_plugins.ppbench.sweep"
+_STORE = ConfigStore.instance()
+_STORE.store(
+    group="hydra/launcher", name="ppbench", node={"_target_": f"{_HERE}.PreparingLauncher"}, provider="ppbench"
+)
+_STORE.store(
+    group="hydra/sweeper", name="ppbench", node={"_target_": f"{_HERE}.JobsSweeper", "jobs": []}, provider="ppbench"
+)
