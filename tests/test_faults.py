@@ -1,0 +1,156 @@
+"""Whatever a party does, its job ends in time as a record with a reason, and nothing of it is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ppbench import experiment, records
+from ppbench.data.digits import Digits
+from ppbench.job import Job, MeasureOptions, TaskOptions
+from ppbench.models.mlp import Mlp
+from tests.faults.scheme import Faulty
+
+DEADLINE_S = 3.0
+STAGES = ("setup", "train", "offline", "online")
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
+
+
+def faulty_job(scheme: Faulty, deadline_s: float = 60.0) -> Job:
+    return Job(
+        scheme=scheme,
+        dataset=Digits(),
+        model=Mlp(),
+        task=TaskOptions(n_samples=20, batch_size=8),
+        measure=MeasureOptions(repetitions=1, deadline_s=deadline_s),
+    )
+
+
+def processes_with(marker: str) -> list[int]:
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdigit() and marker.encode() in (folder / "environ").read_bytes():
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return [pid for pid in found if pid != os.getpid()]
+
+
+def wait_until_gone(marker: str, timeout_s: float = 10.0) -> list[int]:
+    end_s = time.monotonic() + timeout_s
+    while (left := processes_with(marker)) and time.monotonic() < end_s:
+        time.sleep(0.05)
+    return left
+
+
+@pytest.fixture
+def marker(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """In the environment of every process that the test starts, and checked to be gone with it."""
+    text = uuid.uuid4().hex
+    monkeypatch.setenv("PPBENCH_TEST_MARKER", text)
+    yield text
+    left = wait_until_gone(text)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left
+
+
+def test_without_a_fault_the_job_is_measured(tmp_path: Path, marker: str) -> None:
+    assert experiment.run(faulty_job(Faulty()), tmp_path).status == "ok"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("raise", "participant-0 failed in {stage}: ValueError: the sensor is on fire"),
+        ("exit", "participant-0 failed in {stage}: exited with status 3"),
+        ("kill", "participant-0 failed in {stage}: killed by SIGKILL"),
+        ("garbage", "coordinator failed in {stage}: nothing usable came from participant-0"),
+        ("half", "participant-0 failed in {stage}: exited with status 0"),
+    ],
+)
+def test_a_failing_participant_ends_the_job_at_once(
+    tmp_path: Path, marker: str, stage: str, fault: str, told: str
+) -> None:
+    record = experiment.run(faulty_job(Faulty(stage=stage, fault=fault)), tmp_path)
+    assert record.status == "failed"
+    assert told.format(stage=stage) in record.reason
+    assert "\n" not in record.reason
+    assert records.read(tmp_path / record.folder).reason == record.reason
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(("fault", "state"), [("stop", "stopped"), ("hang", "waiting")])
+def test_a_party_that_answers_no_more_ends_the_job_at_its_deadline(
+    tmp_path: Path, marker: str, stage: str, fault: str, state: str
+) -> None:
+    began_s = time.monotonic()
+    record = experiment.run(faulty_job(Faulty("coordinator", stage, fault), DEADLINE_S), tmp_path)
+    assert record.status == "failed"
+    assert f"deadline of {DEADLINE_S:g} s passed in {stage}" in record.reason
+    assert f"coordinator ({state})" in record.reason
+    assert time.monotonic() - began_s < DEADLINE_S + 5
+
+
+@pytest.mark.parametrize("fault", ["raise", "exit", "kill"])
+def test_a_third_party_that_fails_while_it_serves_ends_the_job(tmp_path: Path, marker: str, fault: str) -> None:
+    record = experiment.run(faulty_job(Faulty(party="helper", fault=fault)), tmp_path)
+    assert record.status == "failed"
+    assert record.reason.startswith("helper failed in ")
+
+
+@pytest.mark.parametrize("fault", ["raise", "exit", "kill"])
+def test_a_preparation_that_fails_is_a_failed_job(
+    tmp_path: Path, marker: str, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = experiment.run(faulty_job(Faulty(stage="prepare", fault=fault)), tmp_path)
+    assert record.status == "failed"
+    assert "could not be prepared" in record.reason
+
+
+def test_after_a_fault_the_next_job_runs(tmp_path: Path, marker: str) -> None:
+    assert experiment.run(faulty_job(Faulty(stage="online", fault="kill")), tmp_path).status == "failed"
+    assert experiment.run(faulty_job(Faulty()), tmp_path).status == "ok"
+
+
+def endless_run(results_dir: Path) -> subprocess.Popen[str]:
+    """A job that goes on for hours, once its parties are at work."""
+    overrides = ["scheme=plaintext", "dataset=digits", "model=mlp", "measure.repetitions=1000000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ppbench.cli", "run", *overrides, f"results_dir={results_dir}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("measuring"):
+            return process
+    raise AssertionError("the job never started")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path, marker: str, number: signal.Signals) -> None:
+    process = endless_run(tmp_path)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=15)
+    assert process.returncode == 130
+    assert "interrupted" in output
+    assert "Traceback" not in output
+
+
+def test_when_the_harness_is_killed_its_parties_die(tmp_path: Path, marker: str) -> None:
+    process = endless_run(tmp_path)
+    process.kill()
+    process.communicate(timeout=15)
+    assert not wait_until_gone(marker)
