@@ -55,7 +55,7 @@ class _Faulty(Role["Faulty"]):
         self._maybe_fail(party, "train")
         self._exchange(party)
 
-    def offline(self, party: Party, n_samples: int) -> None:
+    def offline(self, party: Party, batch: Batch) -> None:
         self._maybe_fail(party, "offline")
         self._exchange(party)
 
