@@ -13,7 +13,9 @@ from omegaconf import DictConfig
 
 from ppbench import config
 from ppbench.display import current_display, show
-from ppbench.records import JobRecord
+from ppbench.records import JobRecord, read_all
+from ppbench.report.table import text_table
+from ppbench.report.write import write_report
 from ppbench.runner import exit_status, run_job
 
 
@@ -29,9 +31,10 @@ class ReportWriter(Callback):
         self._write(config)
 
     def _write(self, config: DictConfig) -> None:
-        from ppbench.report.write import write_report
-
-        for path in write_report(Path(config.results_dir)):
+        folder = Path(config.results_dir)
+        paths = write_report(folder)
+        current_display().note("\n" + text_table(read_all(folder)))
+        for path in paths:
             current_display().note(f"wrote {path}")
 
 

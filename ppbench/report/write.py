@@ -5,10 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from ppbench.records import read_all
+from ppbench.report.figures import accuracy_vs_bytes, compute_per_party
+from ppbench.report.groups import grouped
+from ppbench.report.paper import write_paper_comparison
+from ppbench.report.paper_figures import figure3, figure4
+from ppbench.report.style import write_picture
 from ppbench.report.summary import write_tables
 
 
 def write_report(results_dir: Path) -> list[Path]:
-    """Write them anew from the jobs' folders; returns their paths. Raises PpbenchError if there are no results."""
+    """Write them anew from the jobs' folders, each picture as PNG and SVG, for which the folder has the data.
+
+    Returns the paths written. Raises PpbenchError if there are no results.
+    """
     jobs = read_all(results_dir)
-    return [*write_tables(jobs, results_dir)]
+    groups = grouped(jobs)
+    return [
+        *write_tables(jobs, results_dir),
+        *write_paper_comparison(jobs, results_dir),
+        *write_picture(lambda: accuracy_vs_bytes(groups), results_dir, "accuracy_vs_bytes"),
+        *write_picture(lambda: compute_per_party(groups), results_dir, "compute_per_party"),
+        *write_picture(lambda: figure3(groups, results_dir), results_dir, "figure3"),
+        *write_picture(lambda: figure4(groups), results_dir, "figure4"),
+    ]

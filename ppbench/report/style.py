@@ -1,0 +1,131 @@
+"""How pictures look and are written: for print, for colour-blind readers, and the same bytes for the same results."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from ppbench import __version__
+from ppbench.bundle import write_atomically
+from ppbench.report.groups import Group
+
+WIDTH_IN = 7.0
+"""Of every picture: the text width of a page, so that fonts have their size in print."""
+SMALL_PT = 8.0
+_DPI = 200
+_CAPTION_CHARACTERS = 112
+_LABEL_CHARACTERS = 38
+_CAPTION_LINE_IN = 0.15
+
+# Okabe and Ito's palette without its yellow, which is too pale for thin marks on white.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_MARKERS = ("o", "s", "^", "v", "P", "X", "p", "h", "<", ">", "*")
+INK = "#000000"
+GREY = "#767676"
+DARK_GREY = "#505050"
+SHADE = "#F0F0F0"
+
+_STYLE: Any = {
+    "font.size": 9,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"],
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.labelsize": SMALL_PT,
+    "ytick.labelsize": SMALL_PT,
+    "axes.linewidth": 0.8,
+    # Text stays text: it can be searched and read aloud.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "ppbench",
+}
+
+
+def write_picture(draw: Callable[[], Figure | None], folder: Path, name: str) -> list[Path]:
+    """Write what `draw` drew as NAME.png and NAME.svg; returns their paths, none if there was nothing to draw."""
+    with matplotlib.rc_context(_STYLE):
+        figure = draw()
+        if figure is None:
+            return []
+        paths = [folder / f"{name}.png", folder / f"{name}.svg"]
+        for path, metadata in zip(paths, ({"Software": f"ppbench {__version__}"}, {"Date": None}), strict=True):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=path.suffix[1:], dpi=_DPI, metadata=metadata)
+            write_atomically(path, buffer.getvalue())
+    return paths
+
+
+def new_figure(height_in: float) -> Figure:
+    """An empty figure of the width of all, which measures text as it will be printed."""
+    figure = Figure(figsize=(WIDTH_IN, height_in))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def text_width(figure: Figure, text: str) -> float:
+    """Inches that a text in small bold type takes."""
+    artist = figure.text(0, 0, text, fontsize=SMALL_PT, fontweight="bold")
+    width: float = artist.get_window_extent().width / figure.dpi
+    artist.remove()
+    return width
+
+
+def caption_height(text: str) -> float:
+    """Inches to keep free for `add_caption` at the bottom."""
+    return _CAPTION_LINE_IN * len(_wrapped(text)) + 0.12
+
+
+def add_caption(figure: Figure, text: str) -> None:
+    """Write what the picture shows below it, wrapped to its width."""
+    lines = "\n".join(_wrapped(text))
+    bottom = 0.08 / figure.get_figheight()
+    figure.text(0.1 / WIDTH_IN, bottom, lines, fontsize=SMALL_PT, va="bottom", color=INK, linespacing=1.3)
+
+
+def wrapped_label(group: Group) -> str:
+    """The group's label, on several lines if it is long."""
+    return textwrap.fill(group.label, _LABEL_CHARACTERS, break_long_words=False, break_on_hyphens=False)
+
+
+def scheme_styles(groups: Iterable[Group]) -> dict[str, dict[str, Any]]:
+    """Colour and marker of each scheme; baselines are hollow and black."""
+    baseline = {"color": INK, "marker": "D", "markerfacecolor": "white", "markeredgewidth": 1.4}
+    names = dict.fromkeys(group.scheme for group in groups if not group.is_baseline)
+    return {group.scheme: baseline for group in groups if group.is_baseline} | {
+        name: {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]}
+        for i, name in enumerate(names)
+    }
+
+
+def how_often(groups: Sequence[Group]) -> str:
+    """How many passes and processes the medians are over, such as "median of 3 passes in 1 process"."""
+    passes = [int(p * r) for g in groups for p, r in zip(g.values("processes"), g.values("repetitions"), strict=True)]
+    processes = [int(value) for group in groups for value in group.values("processes")]
+    seeds = [group.n_seeds for group in groups]
+    text = f"median of {_span(passes, 'pass', 'passes')} in {_span(processes, 'process', 'processes')}"
+    return text + (f", then over {_span(seeds, 'seed', 'seeds')}" if max(seeds, default=1) > 1 else "")
+
+
+def not_shown(groups: Sequence[Group]) -> str:
+    """A sentence on the groups without a measured job; empty if there are none."""
+    names = [group.label for group in groups if not group.measured]
+    return f" Failed or unavailable, so not shown: {', '.join(names)}." if names else ""
+
+
+def _span(counts: Sequence[int], one: str, many: str) -> str:
+    least, most = min(counts, default=0), max(counts, default=0)
+    amount = f"{least}" if least == most else f"{least} to {most}"
+    return f"{amount} {one if most == 1 else many}"
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, _CAPTION_CHARACTERS)

@@ -1,0 +1,90 @@
+"""The main results as text that is readable in a terminal and is a table in Markdown."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from ppbench.records import JobRecord
+from ppbench.report import units
+from ppbench.report.groups import Group, grouped, task_title
+
+_HEADER = (
+    "scheme",
+    "variant",
+    "seeds",
+    "accuracy",
+    "agreement",
+    "participant CPU",
+    "coordinator CPU",
+    "up",
+    "down",
+    "setup down",
+    "rounds",
+    "participant RSS",
+)
+_N_TEXT_COLUMNS = 2
+_NOTE = (
+    "Medians over seeds, of medians over passes. Per sample: CPU time; up and down, TCP payload. "
+    f"Per participant: setup download, peak RSS. {units.NOT_MEASURED} stands for what was not measured."
+)
+
+
+def text_table(jobs: Sequence[JobRecord]) -> str:
+    """A table per data set and model, one row per scheme and variant; below, why jobs failed or could not run."""
+    groups = grouped(jobs)
+    parts = [_task_table(list(members)) for _, members in itertools.groupby(groups, key=lambda group: group.task)]
+    return "\n\n".join([*parts, _NOTE, *_reasons(groups)]) + "\n"
+
+
+def _task_table(groups: Sequence[Group]) -> str:
+    lines = markdown_table(_HEADER, [_cells(group) for group in groups], _N_TEXT_COLUMNS)
+    return "\n".join([f"{task_title(groups)}:", "", *lines])
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], n_text_columns: int) -> list[str]:
+    """Lines of equal length; the first columns are flush left, those after `n_text_columns` flush right."""
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    left = [i < n_text_columns for i in range(len(header))]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = (
+            cell.ljust(width) if is_left else cell.rjust(width)
+            for cell, width, is_left in zip(cells, widths, left, strict=True)
+        )
+        return f"| {' | '.join(padded)} |"
+
+    rule = ["-" * width if is_left else "-" * (width - 1) + ":" for width, is_left in zip(widths, left, strict=True)]
+    return [line(header), line(rule), *map(line, rows)]
+
+
+def _cells(group: Group) -> list[str]:
+    not_ok = sorted({job.status for job in group.jobs if job.status != "ok"})
+    return [
+        group.scheme,
+        _variant(group),
+        str(group.n_seeds),
+        units.percent(group.median("accuracy")) if group.measured else ", ".join(not_ok),
+        units.percent(group.median("agreement")),
+        units.seconds(group.median("participant_cpu_s_per_sample")),
+        units.seconds(group.median("coordinator_cpu_s_per_sample")),
+        units.size(group.median("up_bytes_per_sample")),
+        units.size(group.median("down_bytes_per_sample")),
+        units.size(group.median("setup_down_bytes")),
+        units.number(group.median("rounds")),
+        units.size(group.median("participant_peak_rss_bytes")),
+    ]
+
+
+def _variant(group: Group) -> str:
+    return group.label.removeprefix(group.scheme).removeprefix(" (").removesuffix(")").replace("|", "\\|")
+
+
+def _reasons(groups: Sequence[Group]) -> list[str]:
+    lines = []
+    for group in groups:
+        for job in group.jobs:
+            if job.status != "ok":
+                reason = " ".join(job.reason.split())
+                lines.append(f"- {group.label}, seed {job.seed}: {job.status}: {reason}")
+    return ["\n".join(lines)] if lines else []
