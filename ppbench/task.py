@@ -87,10 +87,10 @@ def trained(model: Model, dataset: Dataset, progress: Progress) -> tuple[Trained
     key = model_key(model, dataset)
 
     def train() -> Any:
-        from ppbench.models.training import predict
+        from ppbench.models.classifier import Classifier
 
         network = model.train(dataset, progress)
-        answers = predict(network, unit(dataset.test.samples, dataset.sample_max))
+        answers = Classifier(network)(unit(dataset.test.samples, dataset.sample_max))
         return {"network": network.to_tree(), "answers": answers}
 
     entry = cache.cached(_KIND, key, train)

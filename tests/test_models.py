@@ -21,6 +21,7 @@ from ppbench.bundle import Array
 from ppbench.data.dataset import Dataset, Split, unit
 from ppbench.errors import ConfigError
 from ppbench.models import lenet, network, training
+from ppbench.models.classifier import Classifier
 from ppbench.models.lenet import LeNet
 from ppbench.models.mlp import Mlp, dense_relu
 from ppbench.models.network import (
@@ -75,7 +76,7 @@ def an_obfnet(*hidden: int) -> Network:
 
 
 def accuracy(network: Network, samples: Array, labels: Array) -> float:
-    return float((training.predict(network, samples) == labels).mean())
+    return float((Classifier(network)(samples) == labels).mean())
 
 
 def weights(network: Network) -> list[Array]:
@@ -184,6 +185,7 @@ print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
         nn.Sequential(nn.Conv2d(1, 2, 3, padding="same"), nn.Flatten()),
         nn.Sequential(nn.Conv2d(1, 2, 3, stride=(1, 2)), nn.Flatten()),
         nn.Sequential(nn.MaxPool2d(2, stride=1), nn.Flatten()),
+        nn.Sequential(nn.AvgPool2d(3, ceil_mode=True), nn.Flatten()),
         nn.Sequential(nn.Flatten(), nn.Linear(64, 3, bias=False)),
     ],
 )

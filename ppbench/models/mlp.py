@@ -29,9 +29,9 @@ class Mlp(Model):
     hidden: tuple[int, ...] = (256,)
     """Widths of the hidden layers, in neurons."""
     epochs: int = 15
-    max_lr: float = 5e-3
+    max_lr: float = 1e-2
     batch_size: int = 256
-    weight_decay: float = 0.01
+    weight_decay: float = 0.3
 
     def __post_init__(self) -> None:
         in_range("seed", self.seed, 0)

@@ -251,7 +251,7 @@ class Network:
     @property
     def macs(self) -> int:
         """Multiply-accumulates for one sample."""
-        return sum(layer.macs(shape) for layer, shape in zip(self.layers, self.shapes, strict=False))
+        return sum(layer.macs(shape) for layer, shape in self._inputs())
 
     def to_tree(self) -> Tree:
         """The network as a tree that `ppbench.bundle` can keep."""
@@ -283,11 +283,11 @@ class Network:
 
     @functools.cached_property
     def _chunk(self) -> int:
-        widest = max(
-            (layer.workspace(shape) for layer, shape in zip(self.layers, self.shapes, strict=False)),
-            default=1,
-        )
+        widest = max((layer.workspace(shape) for layer, shape in self._inputs()), default=1)
         return max(1, _CHUNK_FLOATS // widest)
+
+    def _inputs(self) -> Iterator[tuple[Layer, Shape]]:
+        return zip(self.layers, self.shapes[:-1], strict=True)
 
     def _forward(self, samples: Array) -> Array:
         batch = samples.reshape(-1, *self.input_shape)

@@ -52,7 +52,7 @@ def _layer(module: nn.Module) -> Layer | None:
             return Square()
         case nn.MaxPool2d(kernel_size=int(size)):
             return MaxPool2d(size)
-        case nn.AvgPool2d(kernel_size=int(size)):
+        case nn.AvgPool2d(kernel_size=int(size), ceil_mode=False, divisor_override=None):  # its text omits these
             return AvgPool2d(size)
         case nn.Flatten():
             return Flatten()

@@ -1,4 +1,4 @@
-"""The one training loop, and the classifier's answers, by PyTorch, which is imported with the first call."""
+"""The one training loop, by PyTorch, which is imported with the first call."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ import math
 
 import numpy as np
 
-from ppbench.bundle import Array
 from ppbench.data.dataset import Dataset
 from ppbench.errors import in_range
 from ppbench.models.network import Network
 from ppbench.progress import Progress
-
-_CHUNK = 1000
-"""Samples classified at a time: LeNet's largest intermediate is then 19 MB."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,16 +86,3 @@ def fit(
             schedule.step()
         progress(what, epoch + 1, epochs)
     return Network.from_torch(trained, network.input_shape)
-
-
-def predict(network: Network, samples: Array) -> Array:
-    """(n, d) float32 in [0, 1] -> (n,) uint8: the class with the largest output."""
-    import torch
-
-    module = network.to_torch()
-    labels = np.empty(len(samples), np.uint8)
-    with torch.inference_mode():
-        for start in range(0, len(samples), _CHUNK):
-            chunk = slice(start, start + _CHUNK)
-            labels[chunk] = module(torch.tensor(samples[chunk])).argmax(dim=1).numpy()
-    return labels

@@ -93,8 +93,8 @@ class ObfNet(Scheme):
     """Share of the samples that a participant chooses to send as they are."""
     encoding: str = "float32"
     """`float32`, `float16` or `uint8`: how obfuscated values travel."""
-    epochs: int = 8
-    max_lr: float = 2e-3
+    epochs: int = 5
+    max_lr: float = 1e-3
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained, drawn or sent."""

@@ -31,5 +31,6 @@ def train_obfnet(
     width = math.prod(network.input_shape)
     random = np.random.default_rng(seed)
     untrained = Network((width,), dense_relu((width, *hidden, width), random))
-    recipe = Recipe(epochs, max_lr)
+    # On MNIST, batches of 128 give 0.1 % more accuracy than those of 256, in about the same time.
+    recipe = Recipe(epochs, max_lr, batch_size=128)
     return fit(untrained, dataset, recipe, random, progress, what="training an ObfNet", frozen=network)
