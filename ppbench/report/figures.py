@@ -36,7 +36,9 @@ _SEED_PT = 3.5
 _ROW_IN = 0.26
 _LINE_IN = 0.15
 _NUMBER_IN = 0.82
+_SHARES_IN = 1.0
 _ASIDE_IN = 0.045
+_HATCHES = ("", "////", "....")
 _UP = "up_bytes_per_sample"
 _PARTIES = (
     ("participant", "participant_cpu_s_per_sample", {"color": "#0072B2", "marker": "o"}),
@@ -73,8 +75,8 @@ def accuracy_vs_bytes(groups: Sequence[Group]) -> Figure | None:
 def compute_per_party(groups: Sequence[Group]) -> Figure | None:
     """CPU time per sample of every party, a row per scheme and variant; a panel per data set and model.
 
-    Dots on a logarithmic axis: between a baseline and homomorphic encryption lie five orders of magnitude, which
-    neither stacked bars nor bars without a zero can show.
+    How much is a dot on a logarithmic axis, since between a baseline and homomorphic encryption lie five orders of
+    magnitude; who pays it is a stacked bar of shares beside it.
     """
     panels = [
         (task_title(members), shown)
@@ -98,9 +100,13 @@ def compute_per_party(groups: Sequence[Group]) -> Figure | None:
         height = row_in * len(members)
         figure.text(0.1 / WIDTH_IN, (top - 0.25) / figure.get_figheight(), title, fontsize=10)
         top -= 0.6
-        axes = _axes(figure, label_in, top - height, WIDTH_IN - label_in - numbers_in - 0.15, height)
+        width = WIDTH_IN - label_in - numbers_in - _SHARES_IN - 0.35
+        axes = _axes(figure, label_in, top - height, width, height)
+        shares = _axes(figure, label_in + width + 0.2, top - height, _SHARES_IN, height)
         top -= height + 0.6
-        _draw_compute(axes, sorted(members, key=_participant_cpu), parties)
+        rows = sorted(members, key=_participant_cpu)
+        _draw_compute(axes, rows, parties)
+        _draw_shares(shares, rows, parties)
     add_caption(figure, caption)
     return figure
 
@@ -243,13 +249,30 @@ def _draw_compute(axes: Axes, groups: Sequence[Group], parties: Sequence[tuple[s
         aside = _ASIDE_IN * (column - (len(parties) - 1) / 2) * len(groups) / _height_in(axes)
         drawn = [(value, row + aside) for row, value in enumerate(values) if value]
         axes.plot(*zip(*drawn, strict=True), linestyle="none", markersize=6, zorder=3, label=party, **style)
-        _write_numbers(axes, values, 1 + (column + 1) * _NUMBER_IN / _width_in(axes), party, style)
     low, high = axes.get_xlim()
     axes.set_xlim(low / 1.5, high * 1.5)
     axes.xaxis.set_major_locator(LogLocator(numticks=max(2, int(_width_in(axes) / 0.5))))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: units.tick(units.seconds(value))))
     axes.set_xlabel("CPU time per sample (logarithmic)")
+
+
+def _draw_shares(axes: Axes, groups: Sequence[Group], parties: Sequence[tuple[str, str, dict[str, Any]]]) -> None:
+    axes.set_xlim(0, 1)
+    axes.set_ylim(len(groups) - 0.5, -0.5)
+    axes.set_yticks([])
+    axes.set_xticks([0, 0.5, 1], ["0", "50", "100 %"])
+    axes.set_xlabel("share of each")
+    axes.spines["left"].set_visible(False)
+    totals = [sum(group.median(cpu) or 0.0 for _, cpu, _ in parties) for group in groups]
+    ends = [0.0] * len(groups)
+    for column, (party, cpu, style) in enumerate(parties):
+        values = [group.median(cpu) for group in groups]
+        widths = [(value or 0.0) / total if total else 0.0 for value, total in zip(values, totals, strict=True)]
+        bar: dict[str, Any] = {"color": style["color"], "hatch": _HATCHES[column], "edgecolor": "white"}
+        axes.barh(range(len(groups)), widths, left=ends, height=0.6, linewidth=0.4, **bar)
+        ends = [end + width for end, width in zip(ends, widths, strict=True)]
+        _write_numbers(axes, values, 1 + (column + 1) * _NUMBER_IN / _width_in(axes), party, style)
 
 
 def _write_numbers(axes: Axes, values: Sequence[float | None], right: float, party: str, style: dict[str, Any]) -> None:
