@@ -1,0 +1,16 @@
+"""Where a skipped test is a failed one: in CI, which installs what every test needs."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """With PPBENCH_NO_SKIPS in the environment, end as failed if a test was skipped."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("PPBENCH_NO_SKIPS") and reporter and reporter.stats.get("skipped") and exitstatus == 0:
+        reporter.write_line("PPBENCH_NO_SKIPS is set, and a test was skipped", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
