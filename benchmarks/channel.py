@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import os
 import platform
 import socket
 import statistics
@@ -43,7 +44,7 @@ class Bare:
 
     def send(self, array: Array) -> None:
         # One call for both parts: two would be two segments, or a copy. A blocking socket takes all of it.
-        n_sent = self._socket.sendmsg([_LENGTH.pack(array.nbytes), array])
+        n_sent = self._socket.sendmsg([_LENGTH.pack(array.nbytes), array.data])
         if n_sent < _LENGTH.size + array.nbytes:
             raise RuntimeError("the kernel took only a part")
 
@@ -117,7 +118,9 @@ def _row(name: str, n_bytes: int, n_rounds: int, bare: Bare, channel: Channel) -
 
 
 def machine() -> str:
-    return f"{cpu()}, {platform.system()} {platform.release()}, Python {platform.python_version()}, numpy {np.__version__}, commit {git_commit()}"
+    system = f"{platform.system()} {platform.release()}"
+    versions = f"Python {platform.python_version()}, numpy {np.__version__}"
+    return f"{cpu()}, {os.cpu_count()} CPUs, {system}, {versions}, commit {git_commit()}"
 
 
 def main() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import io
 import json
 import os
@@ -24,22 +26,26 @@ _SKELETON = "skeleton"
 def flatten(tree: Tree) -> tuple[str, list[Array]]:
     """Split a tree into its JSON skeleton and its arrays, in order of appearance.
 
-    Raises TypeError, naming the place, for a value that is neither plain nor an array.
+    Raises TypeError, naming the place, for a value that is neither plain nor an array of plain values.
     """
     arrays: list[Array] = []
 
     def plain(node: Tree, place: str) -> Any:
         if isinstance(node, np.ndarray):
-            arrays.append(node)
+            if node.dtype.hasobject:
+                raise TypeError(f"{place}: an array of Python objects could only be pickled")
+            arrays.append(np.asarray(node))
             return {_ARRAY: len(arrays) - 1}
         if isinstance(node, np.generic):
-            return node.item()
+            node = node.item()
         if node is None or isinstance(node, bool | int | float | str):
             return node
         if isinstance(node, Mapping):
             for key in node:
                 if not isinstance(key, str):
                     raise TypeError(f"{place}: a key is {key!r}; only strings can be kept")
+                if key == _ARRAY:
+                    raise TypeError(f"{place}: the key {key!r} stands for an array")
             return {key: plain(value, f"{place}.{key}") for key, value in node.items()}
         if isinstance(node, Sequence) and not isinstance(node, bytes | bytearray):
             return [plain(value, f"{place}[{i}]") for i, value in enumerate(node)]
@@ -50,20 +56,27 @@ def flatten(tree: Tree) -> tuple[str, list[Array]]:
 
 def unflatten(skeleton: str, arrays: Sequence[Array]) -> Tree:
     """The tree that `flatten` took apart. Raises ValueError if the two do not belong together."""
+    rest = collections.deque(enumerate(arrays))
 
     def full(node: Any) -> Tree:
         if isinstance(node, dict):
             if _ARRAY in node:
-                index = node[_ARRAY]
-                if not isinstance(index, int) or not 0 <= index < len(arrays):
-                    raise ValueError(f"the skeleton names array {index!r}, of which there are {len(arrays)}")
-                return arrays[index]
+                # In order, and each once: all that `flatten` makes, and nothing that grows on the way.
+                if not rest or len(node) > 1 or type(node[_ARRAY]) is not int or node[_ARRAY] != rest[0][0]:
+                    raise ValueError(f"the skeleton names {node!r}, which is not the next of {len(arrays)} arrays")
+                return rest.popleft()[1]
             return {key: full(value) for key, value in node.items()}
         if isinstance(node, list):
             return [full(value) for value in node]
         return node
 
-    return full(json.loads(skeleton))
+    try:
+        tree = full(json.loads(skeleton))
+    except RecursionError:
+        raise ValueError("the skeleton is nested too deep") from None
+    if rest:
+        raise ValueError(f"the skeleton leaves over {len(rest)} of {len(arrays)} arrays")
+    return tree
 
 
 def save(path: Path, tree: Tree) -> None:
@@ -100,5 +113,6 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        with contextlib.suppress(FileNotFoundError):  # an interrupt may come after the rename
+            os.unlink(temporary)
         raise

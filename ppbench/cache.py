@@ -9,6 +9,7 @@ import importlib.util
 import json
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from typing import Any
 
 from ppbench import bundle
 from ppbench.bundle import Tree
+from ppbench.meter import process_cpu_s
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +44,25 @@ def versions(*distributions: str) -> dict[str, str]:
 
 
 def code(*modules: str) -> str:
-    """Hash of the source of some modules: what was made by other code is made again."""
-    sources = b""
+    """Hash of the source of some modules: what was made by other code is made again.
+
+    Raises ModuleNotFoundError for a module that has no source.
+    """
+    sources = hashlib.sha256()
     for module in modules:
-        spec = importlib.util.find_spec(module)
-        if spec and spec.origin:
-            sources += Path(spec.origin).read_bytes()
-    return hashlib.sha256(sources).hexdigest()[:16]
+        source = Path(_origin(module)).read_bytes()
+        sources.update(f"{module} {len(source)} ".encode() + source)
+    return sources.hexdigest()[:16]
+
+
+def _origin(module: str) -> str:
+    loaded = sys.modules.get(module)
+    if file := getattr(loaded, "__file__", None):  # a script that runs as `__main__` has no other trace
+        return str(file)
+    spec = importlib.util.find_spec(module)
+    if spec is None or not spec.has_location or spec.origin is None:
+        raise ModuleNotFoundError(f"no source of the module '{module}'", name=module)
+    return spec.origin
 
 
 def path_of(kind: str, key: Mapping[str, Any]) -> Path:
@@ -56,17 +70,18 @@ def path_of(kind: str, key: Mapping[str, Any]) -> Path:
     return cache_dir() / kind / f"{digest(key)}.npz"
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Cost:
     """What it took to make an entry from nothing, whether or not parts of it were found in the cache."""
 
     cpu_s: float = 0.0
     wall_s: float = 0.0
 
-    def add(self, other: Cost) -> None:
-        """Charge another entry's cost to this one."""
-        self.cpu_s += other.cpu_s
-        self.wall_s += other.wall_s
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.cpu_s + other.cpu_s, self.wall_s + other.wall_s)
+
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(self.cpu_s - other.cpu_s, self.wall_s - other.wall_s)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,31 +92,38 @@ class Entry:
     cost: Cost
 
 
-_building: contextvars.ContextVar[Cost | None] = contextvars.ContextVar("building", default=None)
+_nested: contextvars.ContextVar[list[Cost] | None] = contextvars.ContextVar("nested", default=None)
+"""While an entry is built: what is to be added to the cost measured, for each entry that its build asked for."""
 
 
 def lookup(kind: str, key: Mapping[str, Any]) -> Entry | None:
     """The entry with this key; None if there is none or its file is damaged (zip checksums are verified)."""
     path = path_of(kind, key)
-    if not path.exists():
-        return None
     try:
         tree = bundle.load(path)
-        entry = Entry(tree["content"], Cost(**tree["cost"]))
+        return Entry(tree["content"], Cost(**tree["cost"]))
+    except FileNotFoundError:
+        return None
     except (ValueError, KeyError, TypeError) as error:
         log.warning("%s: %s; it is made again", path, error)
         return None
-    if outer := _building.get():
-        outer.add(entry.cost)
-    return entry
 
 
 def cached(kind: str, key: Mapping[str, Any], build: Callable[[], Tree]) -> Entry:
-    """The entry with this key, built if it is missing; of two processes that want it at once, one builds."""
+    """The entry with this key, built if it is missing; of two processes that want it at once, one builds.
+
+    A build may ask for other entries: its own cost holds theirs in full, found or made.
+    """
+    start = _now()
+    entry = lookup(kind, key) or _made(kind, key, build)
+    if (nested := _nested.get()) is not None:
+        nested.append(entry.cost - (_now() - start))
+    return entry
+
+
+def _made(kind: str, key: Mapping[str, Any], build: Callable[[], Tree]) -> Entry:
     from filelock import FileLock
 
-    if (found := lookup(kind, key)) is not None:
-        return found
     path = path_of(kind, key)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
@@ -113,12 +135,15 @@ def cached(kind: str, key: Mapping[str, Any], build: Callable[[], Tree]) -> Entr
 
 
 def _built(build: Callable[[], Tree]) -> Entry:
-    cost = Cost()
-    token = _building.set(cost)
-    cpu_s, wall_s = time.process_time(), time.perf_counter()
+    nested: list[Cost] = []
+    token = _nested.set(nested)
+    start = _now()
     try:
         content = build()
     finally:
-        _building.reset(token)
-    cost.add(Cost(time.process_time() - cpu_s, time.perf_counter() - wall_s))
-    return Entry(content, cost)
+        _nested.reset(token)
+    return Entry(content, sum(nested, _now() - start))
+
+
+def _now() -> Cost:
+    return Cost(process_cpu_s(), time.perf_counter())

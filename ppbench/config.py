@@ -102,11 +102,13 @@ def _check_choices(overrides: Sequence[str]) -> None:
             if str(value) not in options:
                 raise unknown(override.key_or_group, str(value), options)
             chosen.append((override.key_or_group, str(value)))
+    if any(group == "experiment" for group, _ in chosen):
+        return  # its jobs choose schemes of their own, and so options that the default scheme does not have
     for override in parsed:
         section, dot, option = override.key_or_group.partition(".")
         if dot and section in JOB_KEYS:
-            selected = [value for group, value in chosen if group == section] or [None]
-            known = {key for value in selected for key in _options_of(section, value)}
+            selected: list[str | None] = [value for group, value in chosen if group == section]
+            known = {key for value in selected or [None] for key in _options_of(section, value)}
             if option not in known:
                 raise unknown(f"option in {section}", option, known)
 

@@ -70,11 +70,13 @@ def _measure(
         if job.scheme.takes_part_in("online"):
             plan = _plan(owned, job.task.batch_size)
             if job.measure.warmup_batches:
-                _online(parties, plan[: job.measure.warmup_batches])
+                for _ in _pass(job, parties, plan[: job.measure.warmup_batches]):
+                    pass
             for repetition in range(job.measure.repetitions):
                 progress(f"measuring {job.title}", process * job.measure.repetitions + repetition, _passes(job))
-                readings = _online(parties, plan)
-                yield from scoring.costs("online", readings, process, repetition)
+                for stage, readings in _pass(job, parties, plan):
+                    yield from scoring.costs(stage, readings, process, repetition)
+                    _keep_published(readings, folder)
                 yield from scoring.answers(readings, owned, process, repetition)
         parties.release()
         yield from scoring.dropouts(parties.dropped, process)
@@ -87,7 +89,8 @@ def _keep_views(job: Job, start: Prepared, owned: list[Share], folder: Path) -> 
         for _ in _before_online(job, start, owned, parties):
             pass
         if job.scheme.takes_part_in("online"):
-            _online(parties, _plan(owned, job.task.batch_size)[: job.measure.view_batches])
+            for _ in _pass(job, parties, _plan(owned, job.task.batch_size)[: job.measure.view_batches]):
+                pass
         for name, view in parties.release().items():
             bundle.save(folder / "views" / f"{name}.npz", view)
 
@@ -108,16 +111,13 @@ def _parties(job: Job, start: Prepared, folder: Path, record_view: bool = False)
 def _before_online(
     job: Job, start: Prepared, owned: list[Share], parties: Parties
 ) -> Iterator[tuple[Stage, dict[str, Reading]]]:
-    """Samples and shards to their owners, then each stage before the online one that some role takes part in."""
+    """Samples and shards to their owners, then each stage before the batches that some role takes part in."""
     training = job.scheme.takes_part_in("train")
     parties.load(_belongings(start, owned, training))
     artifacts = {name: {"artifacts": start.artifacts.get(role_of(name))} for name in parties.names}
     yield "setup", parties.stage("setup", artifacts)
     if training:
         yield "train", parties.stage("train")
-    if job.scheme.takes_part_in("offline"):
-        n_samples = {"n_samples": sum(len(share.labels) for share in owned)}
-        yield "offline", parties.stage("offline", dict.fromkeys(parties.living, n_samples))
 
 
 def _belongings(start: Prepared, owned: list[Share], training: bool) -> dict[str, Tree]:
@@ -138,8 +138,12 @@ def _plan(owned: list[Share], batch_size: int) -> list[list[str | int]]:
     return plan
 
 
-def _online(parties: Parties, plan: list[list[str | int]]) -> dict[str, Reading]:
-    return parties.stage("online", {key: {"plan": plan} for key in parties.living})
+def _pass(job: Job, parties: Parties, plan: list[list[str | int]]) -> Iterator[tuple[Stage, dict[str, Reading]]]:
+    """Once over the batches: what each pass uses up is made anew before it, and charged to the offline stage."""
+    stages: tuple[Stage, ...] = ("offline", "online")
+    for stage in stages:
+        if job.scheme.takes_part_in(stage):
+            yield stage, parties.stage(stage, {name: {"plan": plan} for name in parties.living})
 
 
 def _passes(job: Job) -> int:

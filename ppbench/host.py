@@ -93,7 +93,7 @@ class Host:
             counted = on_path[role_of(peer)] and on_path[role_of(name)]
             channels[peer] = Channel(peer, Connection(sock, connections), path if counted else None, view)
         facts = dict(spec["task"], sample_shape=tuple(spec["task"]["sample_shape"]))
-        self._party = Party(name, TaskFacts(**facts), channels, path, view)
+        self._party = Party(name, TaskFacts(**facts), channels, path, view, self._own_process)
         return None
 
     def _meet(self, name: str, spec: Tree) -> dict[str, socket.socket]:
@@ -141,10 +141,8 @@ class Host:
                 self._start_serving()
         elif stage == "train":
             self._role.train(self._party, self._shard)
-        elif stage == "offline":
-            self._role.offline(self._party, tree["n_samples"])
-        elif stage == "online":
-            self._online(tree["plan"], done)
+        elif stage in ("offline", "online"):
+            self._batches(stage, tree["plan"], done)
         else:
             raise ProtocolError(f"there is no stage '{stage}'")
         cost = self._meter.read()
@@ -153,25 +151,26 @@ class Host:
         done["published"] = self._party.published
         return done
 
-    def _online(self, plan: list[list[Any]], done: Tree) -> None:
+    def _batches(self, stage: str, plan: list[list[Any]], done: Tree) -> None:
         name = self._party.name
+        run = self._role.online if stage == "online" else self._role.offline
         for index, (owner, start, stop) in enumerate(plan):
             mine = owner == name
             if role_of(name) == PARTICIPANT and not mine:
                 continue
-            samples = self._samples[start:stop] if mine and self._samples is not None else None
+            samples = self._samples[start:stop] if mine and stage == "online" and self._samples is not None else None
             batch = Batch(index, stop - start, samples)
             self._party.begin(owner, batch)
             began = time.perf_counter()
             try:
-                self._role.online(self._party, batch)
+                run(self._party, batch)
             except PeerGone:
                 if not self._role.scheme.card.tolerates_dropouts or mine:
                     raise
                 continue
             done["batch_wall_s"].append([index, time.perf_counter() - began])
             done["rounds"].append([index, self._party.path.depth])
-            if mine:
+            if mine and stage == "online":
                 if self._party.answered is None:
                     raise ProtocolError(f"{name} ended batch {index} without an answer")
                 done["answers"].append(self._party.answered)

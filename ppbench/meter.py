@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import resource
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -38,7 +37,6 @@ class Meter:
         """Begin anew."""
         if self._own_process:
             reset_peak_rss()
-        self._thread = threading.get_ident()
         self._cpu_s = self._cpu_now_s()
         self._wall_s = time.perf_counter()
 
@@ -49,8 +47,13 @@ class Meter:
     def _cpu_now_s(self) -> float:
         if not self._own_process:
             return time.thread_time()
-        children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return time.process_time() + children.ru_utime + children.ru_stime
+        return process_cpu_s()
+
+
+def process_cpu_s() -> float:
+    """CPU time of this process and of its children that have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def reset_peak_rss() -> None:

@@ -21,6 +21,7 @@ from ppbench.wire import control, handshake
 from ppbench.wire.start import WIRES
 
 _ROOT_CAUSE_S = 1.0
+_SETTLES_S = 2.0
 
 
 class JobFailed(PpbenchError):
@@ -131,13 +132,31 @@ class Parties:
         self._stage = stage
         words = {name: {"stage": stage, **((trees or {}).get(name) or {})} for name in self.living}
         done = self._ask("stage", words)
-        before, self._counts = self._counts, self._ask("count", dict.fromkeys(self.living))
+        before, self._counts = self._counts, self._settled()
         engines = _engine_traffic(before, self._counts)
         return {
             name: _reading(done[name], before[name], self._counts[name], engines.get(name, {}))
             for name in done
             if name in self._counts
         }
+
+    def _settled(self) -> dict[str, Tree]:
+        """The counts at a barrier, once those who serve have read what the others sent them before it."""
+        until_s = time.monotonic() + _SETTLES_S
+        while True:
+            counts = self._ask("count", dict.fromkeys(self.living))
+            if not self._is_behind(counts) or time.monotonic() > until_s:
+                return counts
+            time.sleep(0.001)
+
+    def _is_behind(self, counts: Mapping[str, Tree]) -> bool:
+        return any(
+            received["messages_received"] < counts[peer]["channels"][name]["messages_sent"]
+            for name in counts
+            if self.scheme.roles[role_of(name)].takes_part_in("serve")
+            for peer, received in counts[name]["channels"].items()
+            if peer in counts
+        )
 
     def release(self) -> dict[str, list[Tree]]:
         """End the run in good order; the view of each party, if views are recorded. Raises JobFailed."""
@@ -220,7 +239,8 @@ class Parties:
             words = inbox.arrived()
         except ProtocolError as error:
             return "failed", str(error), None
-        for word, tree in words:
+        # A role that serves may fail while its party replies: both words are here, and the failure counts.
+        for word, tree in sorted(words, key=lambda said: said[0] != "failed"):
             if word == "failed":
                 return ("follows" if tree["follows"] else "failed"), tree["reason"], None
             if word == reply:

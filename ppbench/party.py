@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from ppbench.bundle import Array
-from ppbench.errors import ConfigError, PeerGone, ProtocolError, unknown
+from ppbench.errors import ConfigError, PeerGone, ProtocolError, UnavailableError, unknown
 from ppbench.scheme import COORDINATOR, PARTICIPANT, Batch, TaskFacts
 from ppbench.wire import engine
 from ppbench.wire.channel import Channel, CriticalPath, View
@@ -30,7 +30,13 @@ class Party:
     """What a role may use. There is no other way out of it."""
 
     def __init__(
-        self, name: str, task: TaskFacts, channels: Mapping[str, Channel], path: CriticalPath, view: View | None
+        self,
+        name: str,
+        task: TaskFacts,
+        channels: Mapping[str, Channel],
+        path: CriticalPath,
+        view: View | None,
+        own_process: bool,
     ) -> None:
         self.name = name
         self.task = task
@@ -42,6 +48,7 @@ class Party:
         self.answered: Array | None = None
         self.published: dict[str, Array] = {}
         self.uses_engine = False
+        self._own_process = own_process
         self.released = False
         self._batch: Batch | None = None
         self._owner: str | None = None
@@ -77,45 +84,33 @@ class Party:
             raise unknown(f"channel from {self.name}", name, self.channels)
         return self.channels[name]
 
-    def receive_any(self, role: str, timeout_s: float | None = None) -> tuple[Channel, Message]:
-        """The first message from any living party of a role, and its channel.
+    def receive_any(self, among: str | Sequence[Channel], timeout_s: float | None = None) -> tuple[Channel, Message]:
+        """The first message from any living party of a role, or of some channels, and its channel.
 
-        Raises TimeoutError after `timeout_s`, PeerGone when no party of the role is left.
+        Raises TimeoutError after `timeout_s`, PeerGone when none of them is left.
         """
-        while True:
-            living = [
-                channel
-                for name, channel in self.channels.items()
-                if role_of(name) == role and (channel.connection.has_frame or not channel.connection.ended)
-            ]
-            if not living:
-                raise PeerGone(f"no {role} is left")
+        if isinstance(among, str):
+            among = [channel for name, channel in self.channels.items() if role_of(name) == among]
+        while living := _living(among):
             by_connection = {channel.connection: channel for channel in living}
             ready = wait_readable(by_connection, timeout_s)
             if not ready:
-                raise TimeoutError(f"no message from any {role} within {timeout_s} s")
+                raise TimeoutError(f"no message from {', '.join(c.peer for c in living)} within {timeout_s} s")
             for connection in ready:
-                if not connection.has_frame:
-                    connection.drain()
-                if connection.has_frame:
-                    channel = by_connection[connection]
+                channel = by_connection[connection]
+                if channel.arrived():
                     return channel, channel.receive_message()
+        raise PeerGone("nobody is left to receive from")
 
     def requests(self, *roles: str) -> Iterator[tuple[Channel, Message]]:
         """For `serve`: every message from parties of these roles, as it comes, until the harness releases."""
-        while not self.released:
-            living = {
-                channel.connection: channel
-                for name, channel in self.channels.items()
-                if role_of(name) in roles and (channel.connection.has_frame or not channel.connection.ended)
-            }
-            if not living:
-                return
-            for connection in wait_readable(living, timeout_s=0.05):
-                if not connection.has_frame:
-                    connection.drain()
-                while connection.has_frame:
-                    yield living[connection], living[connection].receive_message()
+        among = [channel for name, channel in self.channels.items() if role_of(name) in roles]
+        while not self.released and (living := _living(among)):
+            by_connection = {channel.connection: channel for channel in living}
+            for connection in wait_readable(by_connection, timeout_s=0.05):
+                channel = by_connection[connection]
+                while channel.arrived():
+                    yield channel, channel.receive_message()
 
     def answer(self, labels: Array) -> None:
         """Hand the labels of the batch in hand, (n,) integers, to the harness; the owner does so once a batch."""
@@ -146,6 +141,10 @@ class Party:
         From then on all TCP connections of this process that are not channels are counted as the engine's.
         Raises UnavailableError where they cannot be.
         """
+        if not self._own_process:
+            raise UnavailableError(
+                "an engine's sockets can be told from others' only in a process of its own: wire=tcp"
+            )
         engine.check_available()
         self.uses_engine = True
         if self.name < peer.peer:
@@ -155,6 +154,10 @@ class Party:
             port = int(peer.receive("engine"))
         return "127.0.0.1", port
 
+    def count_rounds(self, n_rounds: int) -> None:
+        """Rounds of the batch in hand that an engine made over sockets of its own, where no channel sees them."""
+        self.path.depth += n_rounds
+
     def begin(self, owner: str, batch: Batch) -> None:
         """For the harness: the next batch is in hand."""
         self._owner, self._batch, self.answered = owner, batch, None
@@ -163,3 +166,7 @@ class Party:
     def end(self) -> None:
         """For the harness: no batch is in hand."""
         self._owner = self._batch = None
+
+
+def _living(channels: Sequence[Channel]) -> list[Channel]:
+    return [channel for channel in channels if channel.connection.has_frame or not channel.connection.ended]

@@ -10,8 +10,11 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import dataclasses
+import importlib
+import importlib.util
 import json
 import os
+import pkgutil
 import subprocess
 import sys
 import tempfile
@@ -23,6 +26,7 @@ from ppbench import cache
 from ppbench.bundle import Tree
 from ppbench.errors import PpbenchError
 from ppbench.job import Job
+from ppbench.plugin import target_of
 from ppbench.process import die_with_parent, environment, kill_session
 from ppbench.progress import Progress, silent
 from ppbench.scheme import Scheme, Task
@@ -75,12 +79,23 @@ def _find(job: Job) -> Prepared | None:
 
 def _key(scheme: Scheme, task: Task) -> Mapping[str, Any]:
     return {
-        "scheme": scheme.name,
+        "scheme": target_of(type(scheme)),
         "scheme_key": _plain(scheme.prepare_key(task.facts)),
         "model": task.model.key,
-        "code": cache.code(type(scheme).__module__),
+        "code": cache.code(*modules_of(type(scheme))),
         "versions": cache.versions("numpy"),
     }
+
+
+def modules_of(scheme: type[Scheme]) -> list[str]:
+    """The scheme's module and all beside it: what several files make is made again when any of them changes."""
+    module = scheme.__module__
+    spec = importlib.util.find_spec(module)
+    package = module if spec and spec.submodule_search_locations else module.rpartition(".")[0]
+    if not package:
+        return [module]
+    beside = pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}.")
+    return sorted({module, *(found.name for found in beside if not found.ispkg)})
 
 
 def _plain(key: Mapping[str, Any]) -> Any:

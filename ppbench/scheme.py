@@ -12,7 +12,7 @@ import numpy as np
 
 from ppbench.bundle import Array, Tree
 from ppbench.data.dataset import Dataset, unit
-from ppbench.errors import ConfigError
+from ppbench.errors import ConfigError, ProtocolError
 from ppbench.models.network import Network
 from ppbench.plugin import Plugin
 
@@ -72,7 +72,9 @@ class TaskFacts:
         return math.prod(self.sample_shape)
 
     def unit(self, samples: Array) -> Array:
-        """Raw samples (n, d) as the float32 in [0, 1] that models take."""
+        """Raw samples (n, d) as the float32 in [0, 1] that models take. Raises ProtocolError for other shapes."""
+        if samples.ndim != 2 or samples.shape[1] != self.dimension:
+            raise ProtocolError(f"samples of shape {samples.shape}, where the task has (n, {self.dimension})")
         return unit(samples, self.sample_max)
 
 
@@ -190,8 +192,8 @@ class Role(Generic[S]):
     def train(self, party: Party, shard: Shard | None) -> None:
         """Training schemes: a participant gets its shard, any other party None."""
 
-    def offline(self, party: Party, n_samples: int) -> None:
-        """Preprocessing that needs no input, for the `n_samples` that follow online."""
+    def offline(self, party: Party, batch: Batch) -> None:
+        """What needs no input, ahead of every pass over the samples: a batch's size is known, its samples not yet."""
 
     def online(self, party: Party, batch: Batch) -> None:
         """One batch. Its owner ends with `party.answer(labels)`; at other parties `party.participant` is the owner."""

@@ -5,6 +5,11 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# No example may fail because the machine is busy.
+settings.register_profile("ppbench", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ppbench")
 
 
 @pytest.hookimpl(trylast=True)

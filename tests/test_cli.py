@@ -74,9 +74,9 @@ def test_a_job_that_fails_is_a_row_with_a_reason_and_the_others_go_on(tmp_path: 
     given = ["scheme=plaintext,local", "model=mlp,lenet", "dataset=digits", "task.n_samples=20"]
     ended = ppbench("run", "-m", *given, "measure.repetitions=1", f"results_dir={tmp_path}")
     assert ended.returncode == 1
-    rows = summary(tmp_path).set_index(["scheme", "model"])
-    assert rows.loc[("local", "mlp"), "status"] == "ok"
-    failed = rows.loc[("local", "lenet")]
+    rows = {(row["scheme"], row["model"]): row for row in summary(tmp_path).to_dict("records")}
+    assert rows["local", "mlp"]["status"] == "ok"
+    failed = rows["local", "lenet"]
     assert failed["status"] == "failed"
     assert "model=lenet takes samples of shape (28, 28)" in failed["reason"]
     assert failed["accuracy"] == failed["up_bytes_per_sample"] == ""
@@ -100,9 +100,7 @@ def test_a_job_that_fails_is_a_row_with_a_reason_and_the_others_go_on(tmp_path: 
         (["-m", "scheme=plaintext,obfnt"], "did you mean 'obfnet'?"),
     ],
 )
-def test_bad_input_is_refused_in_one_line_before_anything_runs(
-    tmp_path: Path, overrides: list[str], told: str
-) -> None:
+def test_bad_input_is_refused_in_one_line_before_anything_runs(tmp_path: Path, overrides: list[str], told: str) -> None:
     ended = ppbench("run", *overrides, f"results_dir={tmp_path / 'none'}", cwd=tmp_path)
     assert ended.returncode == 2
     assert told in ended.stderr
@@ -195,7 +193,15 @@ def test_two_runs_that_need_the_same_model_train_it_once(tmp_path: Path) -> None
     environment = {**os.environ, "PPBENCH_CACHE": str(tmp_path / "cache")}
     runs = [
         subprocess.Popen(
-            [sys.executable, "-m", "ppbench.cli", "run", f"scheme={scheme}", *SMALL, f"results_dir={tmp_path / scheme}"],
+            [
+                sys.executable,
+                "-m",
+                "ppbench.cli",
+                "run",
+                f"scheme={scheme}",
+                *SMALL,
+                f"results_dir={tmp_path / scheme}",
+            ],
             env=environment,
             stdout=subprocess.PIPE,
             text=True,

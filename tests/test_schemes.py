@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from schemes.obfnet import ObfNet
 from schemes.obfnet.encoding import ENCODINGS, pack, unpack
 from schemes.plaintext import Plaintext
 
-OBFNET = {"hidden": (32,), "epochs": 3}
+OBFNET = ObfNet(hidden=(32,), epochs=3)
 
 
 def measure(scheme: Scheme, folder: Path, **options: int) -> JobRecord:
@@ -69,7 +70,7 @@ def test_local_inference_sends_only_labels(tmp_path: Path, model: str) -> None:
 
 @pytest.mark.parametrize(("encoding", "n_bytes"), [("float32", 4), ("float16", 2), ("uint8", 1)])
 def test_obfnet_in_every_encoding(tmp_path: Path, encoding: str, n_bytes: int) -> None:
-    measured = row(measure(ObfNet(**OBFNET, encoding=encoding), tmp_path))
+    measured = row(measure(dataclasses.replace(OBFNET, encoding=encoding), tmp_path))
     assert measured.accuracy > 0.8
     step_bytes = 4 * 8 / 500 if encoding == "uint8" else 0
     assert measured.up_message_bytes_per_sample == pytest.approx(64 * n_bytes + step_bytes)
@@ -77,16 +78,16 @@ def test_obfnet_in_every_encoding(tmp_path: Path, encoding: str, n_bytes: int) -
 
 def test_obfnet_hides_the_raw_sample_unless_it_is_sent_raw(tmp_path: Path) -> None:
     clear = Digits().load().test.samples[:64] / np.float32(16)
-    hidden = coordinator_saw(record := measure(ObfNet(**OBFNET), tmp_path, view_batches=1), tmp_path)
+    hidden = coordinator_saw(record := measure(OBFNET, tmp_path, view_batches=1), tmp_path)
     assert not np.isclose(hidden[0][0], clear, atol=1e-3).all(axis=1).any()
-    open_ = coordinator_saw(measure(ObfNet(**OBFNET, raw_fraction=1.0), tmp_path, view_batches=1), tmp_path)
+    open_ = coordinator_saw(measure(dataclasses.replace(OBFNET, raw_fraction=1.0), tmp_path, view_batches=1), tmp_path)
     assert np.array_equal(open_[0][0], clear)
     assert row(record).rounds == 2
 
 
 def test_on_mixed_traffic_the_same_model_serves_both(tmp_path: Path) -> None:
     """The voluntary use of the paper's section 3.1: nobody tells the coordinator which samples are raw."""
-    record = measure(ObfNet(**OBFNET, raw_fraction=0.5), tmp_path, view_batches=8)
+    record = measure(dataclasses.replace(OBFNET, raw_fraction=0.5), tmp_path, view_batches=8)
     assert row(record).accuracy > 0.8
     clear = Digits().load().test.samples / np.float32(16)
     seen = np.concatenate([arrays[0] for arrays in coordinator_saw(record, tmp_path)])
@@ -97,23 +98,23 @@ def test_on_mixed_traffic_the_same_model_serves_both(tmp_path: Path) -> None:
 
 
 def test_a_pool_gives_each_sample_one_of_its_nets(tmp_path: Path) -> None:
-    record = measure(ObfNet(**OBFNET, pool_size=3), tmp_path, view_batches=8)
+    record = measure(dataclasses.replace(OBFNET, pool_size=3), tmp_path, view_batches=8)
     measured = row(record)
-    single = row(measure(ObfNet(**OBFNET), tmp_path))
+    single = row(measure(OBFNET, tmp_path))
     assert measured.accuracy > 0.8
     assert 2.9 < measured.setup_down_bytes / single.setup_down_bytes < 3.1
-    again = measure(ObfNet(**OBFNET, pool_size=3), tmp_path / "again", view_batches=8)
+    again = measure(dataclasses.replace(OBFNET, pool_size=3), tmp_path / "again", view_batches=8)
     first, second = (coordinator_saw(r, f) for r, f in ((record, tmp_path), (again, tmp_path / "again")))
     same = [np.isclose(a[0], b[0]).all(axis=1).mean() for a, b in zip(first, second, strict=True)]
     assert 0.2 < np.mean(same) < 0.5
 
 
 def test_only_participants_that_need_torch_pay_for_it(tmp_path: Path) -> None:
-    measured = row(measure(ObfNet(**OBFNET), tmp_path))
+    measured = row(measure(OBFNET, tmp_path))
     assert measured.participant_peak_rss_bytes < 80e6 < measured.coordinator_peak_rss_bytes
 
 
-@pytest.mark.parametrize("scheme", [Plaintext(), Local(), ObfNet(**OBFNET)], ids=lambda scheme: scheme.name)
+@pytest.mark.parametrize("scheme", [Plaintext(), Local(), OBFNET], ids=lambda scheme: scheme.name)
 def test_several_participants_share_the_samples(tmp_path: Path, scheme: Scheme) -> None:
     record = measure(scheme, tmp_path, n_participants=3, n_samples=100, batch_size=16)
     measured = row(record)

@@ -11,7 +11,7 @@ import numpy as np
 from ppbench.bundle import Array, Tree, flatten, unflatten
 from ppbench.errors import PeerGone, ProtocolError
 from ppbench.wire.connection import Connection, PayloadBytes
-from ppbench.wire.message import Message, decode, encode
+from ppbench.wire.message import Message, as_array, decode, encode, n_bytes, text_of
 
 
 class CriticalPath:
@@ -70,41 +70,42 @@ class Channel:
         """
         start = time.thread_time_ns()
         depth = self._path.depth + 1 if self._path else 0
-        typed = [np.asarray(array) for array in arrays]
-        buffers, _ = encode(name, typed, depth)
+        typed = tuple(map(np.asarray, arrays))
+        buffers = encode(name, typed, depth)
+        # Ahead of the send: the peer may take the message and end the stage before a serving thread goes on.
+        self.traffic.messages_sent += 1
+        self.traffic.message_bytes_sent += n_bytes(typed)
         try:
             self.connection.send(buffers)
         except PeerGone as error:
-            raise PeerGone(f"'{name}' could not be sent to {self.peer}: {error}") from error
-        self.traffic.messages_sent += 1
-        self.traffic.message_bytes_sent += sum(array.nbytes for array in typed)
+            raise PeerGone(f"{name!r} could not be sent to {self.peer}: {error}") from error
         self.cpu_ns += time.thread_time_ns() - start
 
     def send_tree(self, name: str, tree: Tree) -> None:
         """Send a tree of plain values and up to 254 arrays, such as a network's, as one message."""
         skeleton, arrays = flatten(tree)
-        self.send(name, np.frombuffer(skeleton.encode(), np.uint8), *arrays)
+        self.send(name, as_array(skeleton), *arrays)
 
     def receive_tree(self, name: str) -> Tree:
         """What `send_tree` sent. Raises PeerGone or ProtocolError."""
-        skeleton, *arrays = self.receive_many(name)
+        arrays = self.receive_many(name)
         try:
-            return unflatten(skeleton.tobytes().decode(), arrays)
+            return unflatten(text_of(arrays), arrays[1:])
         except ValueError as error:
-            raise ProtocolError(f"'{name}' from {self.peer} is no tree ({error})") from error
+            raise ProtocolError(f"{name!r} from {self.peer} is no tree ({error})") from error
 
     def receive(self, name: str) -> Array:
         """The one array of the next message, which must have this name. Raises PeerGone or ProtocolError."""
         arrays = self.receive_many(name)
         if len(arrays) != 1:
-            raise ProtocolError(f"'{name}' from {self.peer} has {len(arrays)} arrays instead of 1")
+            raise ProtocolError(f"{name!r} from {self.peer} has {len(arrays)} arrays instead of 1")
         return arrays[0]
 
     def receive_many(self, name: str) -> tuple[Array, ...]:
         """All arrays of the next message, which must have this name. Raises PeerGone or ProtocolError."""
         message = self.receive_message()
         if message.name != name:
-            raise ProtocolError(f"'{name}' is awaited from {self.peer}, which sent '{message.name}'")
+            raise ProtocolError(f"{name!r} is awaited from {self.peer}, which sent {message.name!r}")
         return message.arrays
 
     def receive_message(self) -> Message:
@@ -122,6 +123,17 @@ class Channel:
         if self._view:
             self._view.add(self.peer, message.name, message.arrays)
         return message
+
+    def arrived(self) -> bool:
+        """Whether a whole message is here, after reading what has come without waiting. Raises ProtocolError."""
+        start = time.thread_time_ns()
+        try:
+            if not self.connection.has_frame:
+                self.connection.drain()
+        except ProtocolError as error:
+            raise ProtocolError(f"nothing usable came from {self.peer}: {error}") from error
+        self.cpu_ns += time.thread_time_ns() - start
+        return self.connection.has_frame
 
     def payload(self) -> PayloadBytes:
         """TCP payload since the connection was made; see `Connection.payload`."""

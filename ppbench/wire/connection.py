@@ -5,19 +5,29 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import math
 import select
 import socket
 import struct
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
 
-from ppbench.errors import PeerGone
+import numpy as np
+
+from ppbench.errors import PeerGone, ProtocolError
 from ppbench.wire.message import SIZE_BYTES, Buffer, frame_size
 
 _HEAD_BYTES = 1 << 16
 _FIRST_BODY_BYTES = 1 << 20
 _MOST_BUFFERS = 64
+_AT_ONCE = int(socket.MSG_DONTWAIT) | int(getattr(socket, "MSG_NOSIGNAL", 0))
+_ALL = int(socket.MSG_WAITALL)
+# A receiver that has waited so long reads from its other peers too; a timeout of the kernel costs no system call.
+_PATIENCE = struct.pack("@ll", 0, 50_000)
+
+_Events: TypeAlias = "dict[Connection, int]"
 
 KERNEL = "tcp_info"
 CHANNEL = "channel"
@@ -35,8 +45,9 @@ class PayloadBytes:
 class Connection:
     """One end of a connection.
 
-    `siblings` are all connections of the same party: a send that finds the socket full reads from them while it
-    waits, so that parties that send large messages to each other at once cannot block one another.
+    `siblings` are all connections of the same party: while it waits for one peer, to send or to receive, it reads
+    what comes from the others, so that large messages cannot block parties in a circle, in whatever order the
+    parties send and receive. One thread at a time may use the connections of a party.
     """
 
     def __init__(self, sock: socket.socket, siblings: list[Connection] | None = None) -> None:
@@ -44,16 +55,16 @@ class Connection:
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setblocking(True)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _PATIENCE)
         self.siblings = siblings if siblings is not None else []
         self.siblings.append(self)
         self.frame_bytes_sent = 0
         self.frame_bytes_received = 0
-        self.ended = False
-        self._frames: collections.deque[bytearray] = collections.deque()
-        self._head = bytearray(_HEAD_BYTES)
-        self._head_view = memoryview(self._head)
+        self._end: PeerGone | ProtocolError | None = None
+        self._frames: collections.deque[Buffer] = collections.deque()
+        self._head = memoryview(bytearray(_HEAD_BYTES))
         self._head_end = 0
-        self._body: bytearray | None = None
+        self._body: memoryview | None = None
         self._body_end = 0
         self._body_size = 0
 
@@ -66,39 +77,51 @@ class Connection:
         """Whether `receive` would return at once."""
         return bool(self._frames)
 
+    @property
+    def ended(self) -> bool:
+        """Whether the end of the stream has been read, after which only frames that are here already come."""
+        return isinstance(self._end, PeerGone)
+
     def send(self, buffers: Sequence[Buffer], deadline_s: float | None = None) -> None:
         """Send one frame. Raises PeerGone; TimeoutError at `deadline_s` on the monotonic clock."""
-        rest = [memoryview(buffer) for buffer in buffers]
-        self.frame_bytes_sent += sum(view.nbytes for view in rest)
+        rest = list(buffers)
         while rest:
             try:
-                n_sent = self.socket.sendmsg(rest[:_MOST_BUFFERS], [], socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+                if len(rest) == 1:
+                    n_sent = self.socket.send(rest[0], _AT_ONCE)
+                else:
+                    n_sent = self.socket.sendmsg(rest[:_MOST_BUFFERS], (), _AT_ONCE)
             except BlockingIOError:
-                self._wait_for_room(deadline_s)
+                self._wait(select.POLLOUT, deadline_s)
+                if self._end:
+                    raise PeerGone(str(self._end)) from None
                 continue
             except OSError as error:
                 raise PeerGone(f"the connection is closed ({error})") from error
-            while rest and n_sent >= rest[0].nbytes:
-                n_sent -= rest.pop(0).nbytes
+            self.frame_bytes_sent += n_sent
+            while rest and n_sent >= len(rest[0]):
+                n_sent -= len(rest.pop(0))
             if n_sent:
-                rest[0] = rest[0][n_sent:]
+                rest[0] = memoryview(rest[0])[n_sent:]
 
-    def receive(self) -> bytearray:
+    def receive(self) -> Buffer:
         """The body of the next frame, in order of arrival. Raises PeerGone or ProtocolError."""
         while not self._frames:
-            self._read_some(0)
+            if self._end:
+                raise type(self._end)(str(self._end))
+            try:
+                self._read_some(_ALL if self._body else 0)
+            except BlockingIOError:
+                self._wait(select.POLLIN, None)
         return self._frames.popleft()
 
     def drain(self) -> None:
-        """Read what has arrived, without waiting; an end of the stream is noted in `ended`."""
-        if self.ended:
-            return
-        try:
-            self._read_some(socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            pass
-        except PeerGone:
-            self.ended = True
+        """Read what has arrived, without waiting; an end of the stream is noted in `ended`. Raises ProtocolError."""
+        if not self._end:
+            with contextlib.suppress(BlockingIOError):
+                self._read_some(_AT_ONCE)
+        if isinstance(self._end, ProtocolError):
+            raise ProtocolError(str(self._end))
 
     def payload(self) -> PayloadBytes:
         """TCP payload both ways: the kernel's count where it keeps one, else that of the frames."""
@@ -111,68 +134,83 @@ class Connection:
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
+        self._end = PeerGone("the connection was closed by this end")
 
-    def _wait_for_room(self, deadline_s: float | None) -> None:
-        poller = select.poll()
-        poller.register(self, select.POLLIN | select.POLLOUT)
-        readers = {sibling.fileno(): sibling for sibling in self.siblings if not sibling.ended}
-        for handle in readers:
-            if handle != self.fileno():
-                poller.register(handle, select.POLLIN)
-        left_s = None if deadline_s is None else max(0.0, deadline_s - time.monotonic())
-        events = poller.poll(None if left_s is None else int(left_s * 1000))
-        if not events:
-            raise TimeoutError("the peer takes no more bytes")
-        for handle, event in events:
-            if event & ~select.POLLOUT and handle in readers:
-                readers[handle].drain()
-        if self.ended:
-            raise PeerGone("the connection was closed by the other end")
+    def _wait(self, event: int, deadline_s: float | None) -> None:
+        """Until `event` or the end comes here, reading meanwhile whatever comes from anyone."""
+        while not self._end:
+            left_s = None if deadline_s is None else deadline_s - time.monotonic()
+            happened = _poll({self: event}, self.siblings, left_s)
+            if not happened:
+                raise TimeoutError("the peer takes no more bytes")
+            for connection, what in happened.items():
+                if what & ~select.POLLOUT:
+                    connection._drain_in_passing()
+            if happened.get(self, 0) & event:
+                return
+
+    def _drain_in_passing(self) -> None:
+        # What is wrong with a peer is raised when somebody wants to hear that peer.
+        with contextlib.suppress(ProtocolError):
+            self.drain()
 
     def _read_some(self, flags: int) -> None:
-        into = self._head_view[self._head_end :] if self._body is None else memoryview(self._body)[self._body_end :]
+        """One read, which may find the end of the stream. Raises BlockingIOError."""
+        into = self._head[self._head_end :] if self._body is None else self._body[self._body_end :]
         try:
             n_read = self.socket.recv_into(into, 0, flags)
         except BlockingIOError:
             raise
         except OSError as error:
-            raise PeerGone(f"the connection broke ({error})") from error
-        finally:
-            into.release()
+            self._end = PeerGone(f"the connection broke ({error})")
+            return
         if n_read == 0:
-            raise PeerGone("the connection was closed by the other end")
+            self._end = PeerGone("the connection was closed by the other end")
+            return
         self.frame_bytes_received += n_read
-        if self._body is None:
-            self._head_end += n_read
-            self._split_head()
-        else:
+        if self._body is not None:
             self._body_end += n_read
             self._extend_body(self._body)
+            return
+        self._head_end += n_read
+        try:
+            self._split_head()
+        except ProtocolError as error:
+            self._end = error
 
     def _split_head(self) -> None:
-        start = 0
-        while self._head_end - start >= SIZE_BYTES:
-            size = frame_size(self._head_view[start : start + SIZE_BYTES])
+        start, end = 0, self._head_end
+        while end - start >= SIZE_BYTES:
+            size = frame_size(self._head[start:end])
             start += SIZE_BYTES
-            here = self._head_view[start : min(start + size, self._head_end)]
-            if len(here) == size:
-                self._frames.append(bytearray(here))
-                start += size
-                continue
-            self._body = bytearray(min(size, max(_FIRST_BODY_BYTES, len(here))))
-            self._body[: len(here)] = here
-            self._body_end, self._body_size = len(here), size
-            self._head_end = 0
-            return
-        self._head[: self._head_end - start] = self._head_view[start : self._head_end]
-        self._head_end -= start
+            if end - start < size:
+                self._begin_body(size, self._head[start:end])
+                start = end
+                break
+            self._frames.append(bytearray(self._head[start : start + size]))
+            start += size
+        self._head_end = end - start
+        if start and start < end:
+            self._head[: end - start] = bytes(self._head[start:end])
 
-    def _extend_body(self, body: bytearray) -> None:
+    def _begin_body(self, size: int, here: memoryview) -> None:
+        self._body = _memory(min(size, max(_FIRST_BODY_BYTES, len(here))))
+        self._body[: len(here)] = here
+        self._body_end, self._body_size = len(here), size
+
+    def _extend_body(self, body: memoryview) -> None:
         if self._body_end == self._body_size:
             self._frames.append(body)
             self._body = None
         elif self._body_end == len(body):
-            body.extend(bytes(min(len(body), self._body_size - len(body))))
+            # No more than twice what has arrived: a peer that only claims a size must not cost its memory.
+            self._body = _memory(min(2 * len(body), self._body_size))
+            self._body[: len(body)] = body
+
+
+def _memory(n_bytes: int) -> memoryview:
+    """Bytes that, unlike a bytearray's, are not set to zero first."""
+    return np.empty(n_bytes, np.uint8).data
 
 
 def _tcp_info(sock: socket.socket) -> tuple[int, int] | None:
@@ -190,11 +228,27 @@ def _tcp_info(sock: socket.socket) -> tuple[int, int] | None:
 def wait_readable(connections: Iterable[Connection], timeout_s: float | None) -> list[Connection]:
     """The connections that have a frame, or bytes, or an end to read, waiting at most `timeout_s`."""
     candidates = list(connections)
-    if ready := [connection for connection in candidates if connection.has_frame]:
-        return ready
+    siblings = candidates[0].siblings if candidates else []
+    until_s = None if timeout_s is None else time.monotonic() + timeout_s
+    while not (ready := [connection for connection in candidates if connection.has_frame]):
+        left_s = None if until_s is None else until_s - time.monotonic()
+        happened = _poll(dict.fromkeys(candidates, select.POLLIN), siblings, left_s)
+        ready = [connection for connection in candidates if connection in happened]
+        if ready or not happened:
+            break
+        for sibling in happened:
+            sibling._drain_in_passing()
+    return ready
+
+
+def _poll(awaited: Mapping[Connection, int], siblings: Sequence[Connection], timeout_s: float | None) -> _Events:
+    """What happens first: an awaited event, or something to read from a sibling. Empty at the timeout."""
     poller = select.poll()
-    by_handle = {connection.fileno(): connection for connection in candidates}
-    for handle in by_handle:
-        poller.register(handle, select.POLLIN)
-    milliseconds = None if timeout_s is None else max(0, int(timeout_s * 1000))
-    return [by_handle[handle] for handle, _ in poller.poll(milliseconds)]
+    events = dict.fromkeys((sibling for sibling in siblings if not sibling._end), select.POLLIN)
+    for connection, event in awaited.items():
+        events[connection] = events.get(connection, 0) | event
+    by_handle = {connection.fileno(): connection for connection in events}
+    for connection, event in events.items():
+        poller.register(connection, event)
+    milliseconds = None if timeout_s is None else max(0, math.ceil(timeout_s * 1000))
+    return {by_handle[handle]: event for handle, event in poller.poll(milliseconds)}

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
-
 from ppbench import bundle
 from ppbench.bundle import Tree
 from ppbench.errors import ProtocolError
 from ppbench.wire.connection import Connection
-from ppbench.wire.message import decode, encode
+from ppbench.wire.message import Buffer, Message, as_array, decode, encode, text_of
 
 _MOST_ARRAYS = 254
 
@@ -18,12 +16,12 @@ _MOST_ARRAYS = 254
 def send(connection: Connection, word: str, tree: Tree = None, deadline_s: float | None = None) -> None:
     """Send a tree; one of many arrays goes as several frames. Raises PeerGone, or TimeoutError at the deadline."""
     skeleton, arrays = bundle.flatten(tree)
-    text = np.frombuffer(json.dumps([skeleton, len(arrays)]).encode(), np.uint8)
+    text = as_array(json.dumps([skeleton, len(arrays)]))
     first, rest = arrays[:_MOST_ARRAYS], arrays[_MOST_ARRAYS:]
-    connection.send(encode(word, [text, *first])[0], deadline_s)
+    connection.send(encode(word, [text, *first]), deadline_s)
     while rest:
         part, rest = rest[:_MOST_ARRAYS], rest[_MOST_ARRAYS:]
-        connection.send(encode(word, part)[0], deadline_s)
+        connection.send(encode(word, part), deadline_s)
 
 
 class Inbox:
@@ -51,21 +49,37 @@ class Inbox:
                 complete.append(one)
         return complete
 
-    def _add(self, frame: bytearray) -> tuple[str, Tree] | None:
+    def _add(self, frame: Buffer) -> tuple[str, Tree] | None:
         message = decode(frame)
-        arrays = list(message.arrays)
-        if not self._missing:
-            try:
-                self._skeleton, n_arrays = json.loads(arrays.pop(0).tobytes())
-                self._word, self._arrays, self._missing = message.name, [], int(n_arrays)
-            except (IndexError, TypeError, ValueError) as error:
-                raise ProtocolError(f"'{message.name}' is no word of the harness ({error})") from error
-        self._arrays += arrays
-        self._missing -= len(arrays)
-        if self._missing > 0:
-            return None
-        self._missing = 0
         try:
+            if self._missing:
+                self._go_on(message)
+            else:
+                self._begin(message)
+            if self._missing:
+                return None
             return self._word, bundle.unflatten(self._skeleton, self._arrays)
-        except ValueError as error:
-            raise ProtocolError(f"'{self._word}' has no readable tree ({error})") from error
+        except (ValueError, RecursionError) as error:
+            raise ProtocolError(f"{message.name!r} is no word of the harness ({error})") from error
+
+    def _begin(self, message: Message) -> None:
+        self._word = message.name
+        self._skeleton, n_arrays = _beginning(text_of(message.arrays))
+        self._arrays = list(message.arrays[1:])
+        self._missing = n_arrays - len(self._arrays)
+        if self._missing < 0:
+            raise ValueError(f"{len(self._arrays)} arrays instead of {n_arrays}")
+
+    def _go_on(self, message: Message) -> None:
+        if message.name != self._word or not 0 < len(message.arrays) <= self._missing:
+            raise ValueError(f"{len(message.arrays)} arrays where {self._missing} of {self._word!r} are missing")
+        self._arrays += message.arrays
+        self._missing -= len(message.arrays)
+
+
+def _beginning(text: str) -> tuple[str, int]:
+    """The skeleton of a tree and the number of its arrays. Raises ValueError."""
+    match json.loads(text):
+        case [str(skeleton), int(n_arrays)] if n_arrays >= 0:
+            return skeleton, n_arrays
+    raise ValueError("it begins with no skeleton")

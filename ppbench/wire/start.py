@@ -118,14 +118,14 @@ class TcpWire(Wire):
         listener.settimeout(0.2)
         controls: dict[str, Connection] = {}
         while awaited:
+            if time.monotonic() > deadline_s:
+                raise TimeoutError
             try:
                 sock, _ = listener.accept()
             except TimeoutError:
                 for name in awaited:
                     if self._processes[name].poll() is not None:
                         raise PeerGone(f"{name} was {self.state(name)} before it started") from None
-                if time.monotonic() > deadline_s:
-                    raise TimeoutError from None
                 continue
             try:
                 name = handshake.accept(sock, lambda name: token if name in awaited else None)

@@ -15,7 +15,7 @@ from ppbench.errors import choose, in_range
 from ppbench.models.classifier import Classifier
 from ppbench.models.network import Network
 from ppbench.party import Party
-from ppbench.scheme import Batch, Role, Scheme, SchemeCard, Task
+from ppbench.scheme import Batch, Role, Scheme, SchemeCard, Task, TaskFacts
 from schemes.obfnet.encoding import ENCODINGS, pack, unpack
 
 
@@ -105,7 +105,7 @@ class ObfNet(Scheme):
         for width in self.hidden:
             in_range("scheme.hidden", width, 1)
 
-    def prepare_key(self, facts: Any) -> Mapping[str, Any]:
+    def prepare_key(self, facts: TaskFacts) -> Mapping[str, Any]:
         """How samples are drawn and sent does not change what is trained."""
         trained = {name: getattr(self, name) for name in ("hidden", "pool_size", "epochs", "max_lr")}
         return {**trained, "seed": facts.seed}

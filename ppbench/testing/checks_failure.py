@@ -1,0 +1,56 @@
+"""What happens when something goes wrong."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+
+from ppbench.party import participant_name
+from ppbench.testing.case import Case
+from ppbench.testing.probe import KILLED, MISSHAPEN, fault_stage
+from ppbench.testing.result import require, skip_if
+
+_UNEXPECTED = re.compile(r"failed in \w+: \w*(Error|Exception|Interrupt|Exit)\b: ")
+_DEADLINE = "the deadline of"
+_DYING_S = 2.0
+"""What has been killed may take as long to go."""
+
+
+def wrong_shape_is_a_clean_error(case: Case) -> None:
+    """A participant whose samples have one value too many ends the job with a reason that names the shapes."""
+    skip_if(fault_stage(case.scheme, MISSHAPEN) is None, "no participant has samples")
+    case.need(case.plain)
+    record = case.faulty(MISSHAPEN, n_participants=2).record
+    require(record.status == "failed", "samples with one value too many were taken as if nothing were wrong")
+    require(_DEADLINE not in record.reason, f"the parties hung: {record.reason}")
+    unexpected = _UNEXPECTED.search(record.reason)
+    require(not unexpected, f"no PpbenchError but an accident: {record.reason}")
+
+
+def dead_participant_ends_the_job(case: Case) -> None:
+    """A participant killed in mid-protocol ends the job with a reason that names it; if the card tolerates that,
+    the job goes on without it.
+    """
+    case.need(case.plain)
+    n_participants = 4 if case.scheme.card.tolerates_dropouts else 2
+    victim = participant_name(n_participants - 1)
+    outcome = case.faulty(KILLED, n_participants)
+    record = outcome.record
+    if case.scheme.card.tolerates_dropouts:
+        require(record.status == "ok", f"the card tolerates dropouts, but without {victim} {record.reason}")
+        require(outcome.total("dropped", victim) == 1, f"nobody noticed that {victim} had dropped out")
+        return
+    require(record.status == "failed", f"the job ended well though {victim} was dead")
+    require(_DEADLINE not in record.reason, f"the parties hung: {record.reason}")
+    require(victim in record.reason, f"the reason does not name {victim}: {record.reason}")
+
+
+def leaves_no_process(case: Case) -> None:
+    """After all jobs, those that failed too, nothing that a party started is left."""
+    skip_if(not sys.platform.startswith("linux"), "needs /proc")
+    case.need(case.plain)
+    until_s = time.monotonic() + _DYING_S
+    while (survivors := case.survivors()) and time.monotonic() < until_s:
+        time.sleep(0.02)
+    require(not survivors, f"still running: {'; '.join(survivors.values())}")

@@ -1,0 +1,14 @@
+"""A module that brings a library along, which a device would have to load."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pandas  # noqa: F401 - what the check is to find
+
+from tests.broken.sound import Sound
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportsPandas(Sound):
+    """Sound but for its module's imports."""

@@ -1,0 +1,472 @@
+"""One scheme for each check, broken so that this check finds it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import secrets
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+
+from ppbench.bundle import Array, Tree
+from ppbench.errors import PeerGone, ProtocolError
+from ppbench.party import Party
+from ppbench.scheme import Batch, Role, Scheme, SchemeCard, Task, TaskFacts
+from ppbench.wire.message import decode
+from tests.broken.sound import Coordinator, Idle, Participant, Sound, roles
+
+BROKEN: dict[str, list[type[Scheme]]] = {}
+"""Check -> the schemes that must fail it."""
+
+S = TypeVar("S", bound=type[Scheme])
+
+
+def breaks(check: str) -> Callable[[S], S]:
+    """Say which check must find the scheme."""
+
+    def add(scheme: S) -> S:
+        BROKEN.setdefault(check, []).append(scheme)
+        return scheme
+
+    return add
+
+
+@breaks("card_is_complete")
+@dataclasses.dataclass(frozen=True)
+class PromisesNothing(Sound):
+    card: ClassVar[SchemeCard] = dataclasses.replace(Sound.card, guarantee=" ")
+
+
+@breaks("name_is_its_entry_point")
+@dataclasses.dataclass(frozen=True)
+class TakesAnothersName(Sound):
+    name: ClassVar[str] = "plaintext"
+
+
+@breaks("name_is_its_entry_point")
+@dataclasses.dataclass(frozen=True)
+class NamedLikeAPath(Sound):
+    name: ClassVar[str] = "../sound"
+
+
+@breaks("options_are_typed_with_defaults")
+class NoDataclass(Sound):
+    width: int = 3
+
+
+@breaks("options_are_typed_with_defaults")
+@dataclasses.dataclass(frozen=True)
+class OptionThatNoFileHolds(Sound):
+    layers: frozenset[int] = frozenset()
+
+
+@breaks("variant_names_what_differs")
+@dataclasses.dataclass(frozen=True)
+class NamelessVariants(Sound):
+    width: int = 3
+
+    def variant(self) -> str:
+        return ""
+
+
+@breaks("roles_are_complete")
+@dataclasses.dataclass(frozen=True)
+class NobodyCoordinates(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = {"participant": Participant}
+
+
+@breaks("roles_are_complete")
+@dataclasses.dataclass(frozen=True)
+class TrainsOnPaperOnly(Sound):
+    card: ClassVar[SchemeCard] = dataclasses.replace(Sound.card, task="training")
+
+
+@breaks("prepares_for_its_roles")
+@dataclasses.dataclass(frozen=True)
+class PreparesForAStranger(Sound):
+    name: ClassVar[str] = "a_stranger"  # what is prepared is kept by name
+
+    def prepare(self, task: Task) -> Mapping[str, Tree]:
+        return {**super().prepare(task), "cordinator": {}}
+
+
+@breaks("prepares_for_its_roles")
+@dataclasses.dataclass(frozen=True)
+class PreparesAnObject(Sound):
+    name: ClassVar[str] = "an_object"  # what is prepared is kept by name
+
+    def prepare(self, task: Task) -> Mapping[str, Tree]:
+        return {**super().prepare(task), "participant": {1, 2}}
+
+
+@breaks("prepares_once")
+@dataclasses.dataclass(frozen=True)
+class NeverTheSameKey(Sound):
+    name: ClassVar[str] = "another_key"  # what is prepared is kept by name
+
+    def prepare_key(self, facts: TaskFacts) -> Mapping[str, Any]:
+        return {"drawn": secrets.randbits(32)}
+
+
+@breaks("prepare_depends_on_its_key_alone")
+@dataclasses.dataclass(frozen=True)
+class PreparesForABatchSize(Sound):
+    name: ClassVar[str] = "a_batch_size"  # what is prepared is kept by name
+
+    def prepare(self, task: Task) -> Mapping[str, Tree]:
+        return {**super().prepare(task), "participant": {"batch_size": task.facts.batch_size}}
+
+
+class FailingCoordinator(Coordinator):
+    def setup(self, party: Party, artifacts: Tree) -> None:
+        raise ProtocolError("as a test has it")
+
+
+@breaks("completes_a_job")
+@dataclasses.dataclass(frozen=True)
+class NeverEndsWell(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(coordinator=FailingCoordinator)
+
+
+class QuietlyGone(Participant):
+    def online(self, party: Party, batch: Batch) -> None:
+        os._exit(0)
+
+
+@breaks("answers_every_sample")
+@dataclasses.dataclass(frozen=True)
+class NobodyAnswers(Sound):
+    card: ClassVar[SchemeCard] = dataclasses.replace(Sound.card, tolerates_dropouts=True)
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(QuietlyGone)
+
+
+class UncountedCoordinator(Coordinator):
+    on_critical_path = False
+
+
+@breaks("records_are_complete")
+@dataclasses.dataclass(frozen=True)
+class CountsNoRounds(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(coordinator=UncountedCoordinator)
+
+
+class Talkative(Participant):
+    def online(self, party: Party, batch: Batch) -> None:
+        party.to("proxy").send("nobody listens", 1)
+        super().online(party, batch)
+
+
+@breaks("every_message_is_received")
+@dataclasses.dataclass(frozen=True)
+class TalksToTheWall(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(Talkative, proxy=Idle)
+
+
+class ForOneOnly(Coordinator):
+    def setup(self, party: Party, artifacts: Tree) -> None:
+        party.participant.send_tree("model", artifacts["model"])
+
+
+@breaks("serves_two_participants")
+@dataclasses.dataclass(frozen=True)
+class KnowsOneParticipant(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(coordinator=ForOneOnly)
+
+
+class Guessing(Participant):
+    def classify(self, party: Party, batch: Batch) -> Array:
+        return np.frombuffer(secrets.token_bytes(batch.size), np.uint8) % party.task.n_classes
+
+
+@breaks("same_seed_gives_same_answers")
+@dataclasses.dataclass(frozen=True)
+class AnswersByChance(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(Guessing)
+
+
+class Padding(Coordinator):
+    def online(self, party: Party, batch: Batch) -> None:
+        party.participant.receive("labels")
+        party.participant.send("seen", np.zeros((1, secrets.randbelow(1 << 16)), np.uint8))
+
+
+@breaks("same_job_moves_same_bytes")
+@dataclasses.dataclass(frozen=True)
+class PadsByChance(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(coordinator=Padding)
+
+
+class Escaping(Participant):
+    def setup(self, party: Party, artifacts: Tree) -> None:
+        super().setup(party, artifacts)
+        self.child = subprocess.Popen(["sleep", "8"], start_new_session=True)
+
+
+@breaks("leaves_no_process")
+@dataclasses.dataclass(frozen=True)
+class LeavesAProcess(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(Escaping)
+
+
+class Reaping(Escaping):
+    def close(self, party: Party) -> None:
+        self.child.kill()
+
+
+@breaks("parties_live_in_processes_of_their_own")
+@dataclasses.dataclass(frozen=True)
+class LeavesItsSession(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(Reaping)
+
+
+class Seeding(Participant):
+    def online(self, party: Party, batch: Batch) -> None:
+        np.random.seed(batch.index)
+        super().online(party, batch)
+
+
+@breaks("leaves_its_process_as_it_was")
+@dataclasses.dataclass(frozen=True)
+class SeedsForAll(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(Seeding)
+
+
+class Exporting(Participant):
+    def online(self, party: Party, batch: Batch) -> None:
+        os.environ["PPBENCH_TEST_LEFT_BEHIND"] = "1"
+        super().online(party, batch)
+
+
+@breaks("leaves_the_calling_process_as_it_was")
+@dataclasses.dataclass(frozen=True)
+class ChangesTheEnvironment(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(Exporting)
+
+
+class Whispering(Participant):
+    def setup(self, party: Party, artifacts: Tree) -> None:
+        super().setup(party, artifacts)
+        with socket.create_connection(("127.0.0.1", int(party.coordinator.receive("port")))) as aside:
+            aside.sendall(b"what no channel sees")
+
+
+class Overhearing(Coordinator):
+    def setup(self, party: Party, artifacts: Tree) -> None:
+        super().setup(party, artifacts)
+        for participant in party.participants:
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                participant.send("port", listener.getsockname()[1])
+                listener.accept()[0].recv(64)
+
+
+@breaks("opens_no_socket_of_its_own")
+@dataclasses.dataclass(frozen=True)
+class TalksAside(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(Whispering, Overhearing)
+
+
+class ThreadedWhispering(Participant):
+    """The same from a thread that the role starts."""
+
+    def setup(self, party: Party, artifacts: Tree) -> None:
+        super().setup(party, artifacts)
+        address = ("127.0.0.1", int(party.coordinator.receive("port")))
+        thread = threading.Thread(target=lambda: socket.create_connection(address).close())
+        thread.start()
+        thread.join()
+
+
+@breaks("opens_no_socket_of_its_own")
+@dataclasses.dataclass(frozen=True)
+class TalksAsideInAThread(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(ThreadedWhispering, Overhearing)
+
+
+class Writing(Participant):
+    def online(self, party: Party, batch: Batch) -> None:
+        with tempfile.NamedTemporaryFile(dir=Path(tempfile.gettempdir())) as file:
+            np.save(file, batch.samples)
+        super().online(party, batch)
+
+
+@breaks("writes_no_file")
+@dataclasses.dataclass(frozen=True)
+class KeepsSamplesOnDisk(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(Writing)
+
+
+class Bypassing(Coordinator):
+    def online(self, party: Party, batch: Batch) -> None:
+        decode(party.participant.connection.receive())
+        party.participant.send("seen", batch.size)
+
+
+@breaks("views_account_for_every_byte")
+@dataclasses.dataclass(frozen=True)
+class ReadsBesideTheView(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(coordinator=Bypassing)
+
+
+class RawSending(Participant):
+    def setup(self, party: Party, artifacts: Tree) -> None:
+        super().setup(party, artifacts)
+        # The connection's own socket, so that no new one shows.
+        party.coordinator.connection.socket.sendall(b"\0" * 32)
+
+
+class RawReceiving(Coordinator):
+    def setup(self, party: Party, artifacts: Tree) -> None:
+        super().setup(party, artifacts)
+        for participant in party.participants:
+            rest = 32
+            while rest:
+                with contextlib.suppress(BlockingIOError):
+                    rest -= len(participant.connection.socket.recv(rest))
+
+
+@breaks("views_account_for_every_byte")
+@dataclasses.dataclass(frozen=True)
+class SendsBesideTheFrames(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(RawSending, RawReceiving)
+
+
+class Revealing(Participant):
+    def classify(self, party: Party, batch: Batch) -> Array:
+        party.coordinator.send("samples", party.task.unit(batch.samples).T)
+        return super().classify(party, batch)
+
+
+class Seeing(Coordinator):
+    def online(self, party: Party, batch: Batch) -> None:
+        party.participant.receive("samples")
+        super().online(party, batch)
+
+
+@breaks("coordinator_sees_no_raw_sample")
+@dataclasses.dataclass(frozen=True)
+class SendsSamplesPackedAcross(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(Revealing, Seeing)
+
+
+_LIVES_HERE: set[str] = set()
+
+
+class Alone(Participant):
+    def setup(self, party: Party, artifacts: Tree) -> None:
+        super().setup(party, artifacts)
+        self.claim(party)
+
+    def claim(self, party: Party) -> None:
+        """Take the process for one party's own."""
+        _LIVES_HERE.add(party.name)
+        party.coordinator.send("here", 1)
+
+
+class AloneToo(Coordinator):
+    def setup(self, party: Party, artifacts: Tree) -> None:
+        super().setup(party, artifacts)
+        for participant in party.participants:
+            participant.receive("here")
+        if _LIVES_HERE:
+            raise ProtocolError("somebody lives here already")
+
+
+@breaks("memory_wire_moves_the_same_bytes")
+@dataclasses.dataclass(frozen=True)
+class SharesAModulesState(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(Alone, AloneToo)
+
+
+class FullBatchesOnly(Participant):
+    def classify(self, party: Party, batch: Batch) -> Array:
+        labels = np.zeros(party.task.batch_size, np.uint8)
+        labels[: batch.size] = super().classify(party, batch)
+        return labels
+
+
+@breaks("takes_an_odd_last_batch")
+@dataclasses.dataclass(frozen=True)
+class FillsEveryBatch(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(FullBatchesOnly)
+
+
+class Squeezing(Participant):
+    def classify(self, party: Party, batch: Batch) -> Array:
+        return super().classify(party, batch).squeeze()
+
+
+class SizeBlind(Coordinator):
+    def online(self, party: Party, batch: Batch) -> None:
+        party.participant.receive("labels")
+        party.participant.send("seen", batch.size)
+
+
+@breaks("takes_batches_of_one")
+@dataclasses.dataclass(frozen=True)
+class SqueezesItsAnswers(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(Squeezing, SizeBlind)
+
+
+class OnePass(Participant):
+    def setup(self, party: Party, artifacts: Tree) -> None:
+        super().setup(party, artifacts)
+        self.pads = [1, 2]
+
+    def online(self, party: Party, batch: Batch) -> None:
+        if not self.pads:
+            raise ProtocolError("no pad is left")
+        self.pads.pop()
+        super().online(party, batch)
+
+
+@breaks("repeats_its_passes")
+@dataclasses.dataclass(frozen=True)
+class UsesUpItsPads(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(OnePass)
+
+
+class Trusting(Participant):
+    def classify(self, party: Party, batch: Batch) -> Array:
+        weight = np.ones((party.task.dimension, party.task.n_classes))
+        labels: Array = (batch.samples @ weight).argmax(axis=1).astype(np.uint8)
+        return labels
+
+
+@breaks("wrong_shape_is_a_clean_error")
+@dataclasses.dataclass(frozen=True)
+class FailsByAccident(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(Trusting)
+
+
+class Careless(Participant):
+    def classify(self, party: Party, batch: Batch) -> Array:
+        return super().classify(party, Batch(batch.index, batch.size, batch.samples[:, : party.task.dimension]))
+
+
+@breaks("wrong_shape_is_a_clean_error")
+@dataclasses.dataclass(frozen=True)
+class CutsWhatIsTooLong(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(Careless)
+
+
+class Inconsolable(Coordinator):
+    def online(self, party: Party, batch: Batch) -> None:
+        try:
+            super().online(party, batch)
+        except PeerGone as error:
+            raise ProtocolError("cannot go on without it") from error
+
+
+@breaks("dead_participant_ends_the_job")
+@dataclasses.dataclass(frozen=True)
+class ToleratesOnPaperOnly(Sound):
+    card: ClassVar[SchemeCard] = dataclasses.replace(Sound.card, tolerates_dropouts=True)
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(coordinator=Inconsolable)
