@@ -22,7 +22,7 @@ def run(*overrides: str, results_dir: str | Path | None = None) -> pd.DataFrame:
     UnavailableError before anything runs if a job is not configured well.
     """
     config.register()
-    given = list(overrides) + ([] if results_dir is None else [f"results_dir={results_dir}"])
+    given = list(overrides) + ([] if results_dir is None else [f"results_dir={_quoted(str(results_dir))}"])
     composed = config.compose_all(given)
     jobs = [config.to_job(one) for one in composed]
     prepare_all(jobs)
@@ -31,6 +31,11 @@ def run(*overrides: str, results_dir: str | Path | None = None) -> pd.DataFrame:
         run_job(job, folder, composed[0].resume, Quiet())
     write_report(folder)
     return load_summary(folder)
+
+
+def _quoted(text: str) -> str:
+    """A text as a value that Hydra's grammar takes as it is, whatever characters it holds."""
+    return "'" + text.replace("'", "\\'") + "'"
 
 
 def load_summary(results_dir: str | Path) -> pd.DataFrame:

@@ -37,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if overrides and parsed.command != "run":
         parser.error(f"'{overrides[0]}' is no argument of 'ppbench {parsed.command}'")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    signal.signal(signal.SIGTERM, _interrupt)
+    # Also where the shell that started us in the background has SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         return _dispatch(parsed, given)
     except PpbenchError as error:

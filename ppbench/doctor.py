@@ -10,6 +10,7 @@ from pathlib import Path
 from ppbench import provenance
 from ppbench.cache import cache_dir
 from ppbench.errors import PpbenchError
+from ppbench.process import n_cpus
 from ppbench.registry import REGISTRIES
 from ppbench.wire import engine
 from ppbench.wire.connection import KERNEL, Connection
@@ -19,7 +20,7 @@ _VERSIONS = ("ppbench-iot", "numpy", "torch", "hydra-core", "omegaconf", "pandas
 
 def print_diagnosis() -> bool:
     """Print what was found; True if everything that ships with ppbench can run."""
-    print(f"machine    {provenance.cpu()}, {provenance.n_cpus()} cores, {_gib(provenance.memory_bytes())}")
+    print(f"machine    {provenance.cpu()}, {n_cpus()} cores, {_gib(provenance.memory_bytes())}")
     print(f"system     {platform.platform()}, Python {platform.python_version()}")
     versions = provenance.package_versions(*_VERSIONS)
     print("versions   " + ", ".join(f"{name} {versions.get(name, 'missing')}" for name in _VERSIONS))

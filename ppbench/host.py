@@ -145,13 +145,17 @@ class Host:
             self._batches(stage, tree["plan"], done)
         else:
             raise ProtocolError(f"there is no stage '{stage}'")
-        cost = self._meter.read()
-        done["cost"] = vars(cost)
-        done["channel_cpu_s"] = sum(channel.cpu_ns for channel in self._party.channels.values()) / 1e9
+        done["cost"] = self._cost()
         done["published"] = self._party.published
         return done
 
+    def _cost(self) -> Tree:
+        cost = vars(self._meter.read())
+        return {**cost, "channel_cpu_s": sum(channel.cpu_ns for channel in self._party.channels.values()) / 1e9}
+
     def _batches(self, stage: str, plan: list[list[Any]], done: Tree) -> None:
+        if not self._role.takes_part_in(stage):
+            return
         name = self._party.name
         run = self._role.online if stage == "online" else self._role.offline
         for index, (owner, start, stop) in enumerate(plan):
@@ -207,7 +211,7 @@ class Host:
         }
 
     def _serving_cost(self) -> Tree:
-        cost = vars(self._meter.read())
+        cost = self._cost()
         # In a shared process the CPU time of the thread that serves cannot be told from here.
         return cost if self._own_process else {**cost, "cpu_s": None}
 

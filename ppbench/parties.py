@@ -288,7 +288,7 @@ def _reading(done: Tree, before: Tree, after: Tree, engines: Mapping[str, Traffi
         cpu_s=cost["cpu_s"],
         wall_s=cost["wall_s"],
         peak_rss_bytes=cost["peak_rss_bytes"],
-        channel_cpu_s=done["channel_cpu_s"],
+        channel_cpu_s=cost["channel_cpu_s"],
         traffic=traffic,
         batch_wall_s=[(index, seconds) for index, seconds in done["batch_wall_s"]],
         rounds=[(index, depth) for index, depth in done["rounds"]],

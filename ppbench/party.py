@@ -110,7 +110,10 @@ class Party:
             for connection in wait_readable(by_connection, timeout_s=0.05):
                 channel = by_connection[connection]
                 while channel.arrived():
-                    yield channel, channel.receive_message()
+                    message = channel.receive_message()
+                    # Requests of other batches and peers do not lead up to this one.
+                    self.path.depth = message.round
+                    yield channel, message
 
     def answer(self, labels: Array) -> None:
         """Hand the labels of the batch in hand, (n,) integers, to the harness; the owner does so once a batch."""

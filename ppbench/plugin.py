@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import importlib.util
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -73,6 +74,12 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 def _readable(value: Any) -> str:
     return "[" + " ".join(map(str, value)) + "]" if isinstance(value, tuple) else str(value)
+
+
+def distribution(requirement: str) -> str:
+    """The name in a requirement such as `torch>=2.4`."""
+    match = re.match(r"[\w.-]+", requirement)
+    return match[0] if match else requirement
 
 
 def target_of(plugin: type[Plugin]) -> str:

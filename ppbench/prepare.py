@@ -26,8 +26,8 @@ from ppbench import cache
 from ppbench.bundle import Tree
 from ppbench.errors import PpbenchError
 from ppbench.job import Job
-from ppbench.plugin import target_of
-from ppbench.process import die_with_parent, environment, kill_session
+from ppbench.plugin import distribution, target_of
+from ppbench.process import die_with_parent, environment, kill_session, module_command, n_cpus
 from ppbench.progress import Progress, silent
 from ppbench.scheme import Scheme, Task
 from ppbench.task import is_trained, load_task
@@ -67,13 +67,19 @@ def prepared(job: Job, progress: Progress = silent) -> Prepared:
 def prepare_all(jobs: Sequence[Job], progress: Progress = silent) -> None:
     """Prepare many jobs, one core each; a job that fails here fails again, and says why, when it is run."""
     with contextlib.suppress(PpbenchError):
-        _work(jobs, progress, at_once=max(1, os.cpu_count() or 1))
+        _work(jobs, progress, at_once=n_cpus())
 
 
 def _find(job: Job) -> Prepared | None:
     task, model_cost = load_task(job)
-    job.scheme.check(task)
-    entry = cache.lookup(_KIND, _key(job.scheme, task))
+    try:
+        job.scheme.check(task)
+        key = _key(job.scheme, task)
+    except PpbenchError:
+        raise
+    except Exception as error:  # a plugin may raise anything
+        raise PreparationFailed(f"{job.title} could not be prepared: {type(error).__name__}: {error}") from error
+    entry = cache.lookup(_KIND, key)
     return Prepared(task, entry.content, entry.cost, model_cost) if entry else None
 
 
@@ -83,7 +89,7 @@ def _key(scheme: Scheme, task: Task) -> Mapping[str, Any]:
         "scheme_key": _plain(scheme.prepare_key(task.facts)),
         "model": task.model.key,
         "code": cache.code(*modules_of(type(scheme))),
-        "versions": cache.versions("numpy"),
+        "versions": cache.versions("numpy", *map(distribution, scheme.requires.values())),
     }
 
 
@@ -108,7 +114,7 @@ def _work(jobs: Sequence[Job], progress: Progress, at_once: int) -> None:
 
     def one(job: Job) -> None:
         if not stopped.is_set():
-            _supervise(job, progress, processes)
+            _supervise(job, progress, processes, stopped)
 
     with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
         try:
@@ -124,10 +130,12 @@ def _work(jobs: Sequence[Job], progress: Progress, at_once: int) -> None:
             raise error
 
 
-def _supervise(job: Job, progress: Progress, processes: list[subprocess.Popen[bytes]]) -> None:
+def _supervise(
+    job: Job, progress: Progress, processes: list[subprocess.Popen[bytes]], stopped: threading.Event
+) -> None:
     with tempfile.TemporaryFile() as complaints:
         process = subprocess.Popen(
-            [sys.executable, "-m", "ppbench.prepare"],
+            module_command("ppbench.prepare"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=complaints,
@@ -135,10 +143,13 @@ def _supervise(job: Job, progress: Progress, processes: list[subprocess.Popen[by
             start_new_session=True,
         )
         processes.append(process)
+        if stopped.is_set():  # between the check above and here
+            kill_session(process)
         assert process.stdin
         assert process.stdout
-        process.stdin.write(json.dumps({"config": job.to_config(), "classes": job.classes()}).encode())
-        process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # a worker that is dead already says why below
+            process.stdin.write(json.dumps({"config": job.to_config(), "classes": job.classes()}).encode())
+            process.stdin.close()
         failure = ""
         for line in process.stdout:
             said = json.loads(line)

@@ -12,6 +12,16 @@ import sys
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
+def n_cpus() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def module_command(module: str) -> list[str]:
+    """To run a module; without -P, a folder `schemes` where the user happens to be would come before ours."""
+    return [sys.executable, "-P", "-m", module]
+
+
 def environment(threads: int) -> dict[str, str]:
     """For a child that computes with so many threads and finds the modules that this process finds."""
     return {

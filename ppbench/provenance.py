@@ -12,6 +12,8 @@ from pathlib import Path
 
 import ppbench
 from ppbench.job import Job
+from ppbench.plugin import distribution
+from ppbench.process import n_cpus as n_cpus
 from ppbench.records import Provenance
 
 _ALWAYS = ("numpy", "torch", "hydra-core", "omegaconf", "pandas", "pydantic")
@@ -35,11 +37,6 @@ def provenance(job: Job) -> Provenance:
         data_sha256=None,
         data_route=None,
     )
-
-
-def distribution(requirement: str) -> str:
-    """The name in a requirement such as `torch>=2.4`."""
-    return requirement.partition(";")[0].rstrip("0123456789.<>=!~, ")
 
 
 def package_versions(*names: str) -> dict[str, str]:
@@ -74,11 +71,6 @@ def cpu() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
-
-
-def n_cpus() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def memory_bytes() -> int | None:

@@ -7,12 +7,17 @@ from pathlib import Path
 
 from ppbench import experiment, records
 from ppbench.display import Display
+from ppbench.errors import PpbenchError
 from ppbench.job import Job
 from ppbench.records import JobRecord
 
 
 def run_job(job: Job, results_dir: Path, resume: bool, display: Display) -> JobRecord:
-    """Measure a job, unless `resume` finds it measured well already."""
+    """Measure a job, unless `resume` finds it measured well already. Raises PpbenchError if the folder is unusable."""
+    try:
+        results_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PpbenchError(f"results_dir={results_dir} cannot be made: {error.strerror}") from error
     folder = results_dir / records.folder_name(job.scheme.name, job.id)
     done = records.read(folder) if resume and (folder / records.JOB_FILE).exists() else None
     if done is not None and done.status == "ok":
@@ -24,9 +29,9 @@ def run_job(job: Job, results_dir: Path, resume: bool, display: Display) -> JobR
 
 
 def exit_status(outcomes: Sequence[JobRecord]) -> int:
-    """0 if no job failed and at least one was measured, else 1."""
+    """0 if no job failed, and at least one was measured if any was asked for (`--cfg job` asks for none), else 1."""
     statuses = [record.status for record in outcomes]
-    return 0 if "failed" not in statuses and "ok" in statuses else 1
+    return 0 if not statuses or ("failed" not in statuses and "ok" in statuses) else 1
 
 
 def _outcome(record: JobRecord) -> str:

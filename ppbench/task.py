@@ -15,6 +15,7 @@ from ppbench.errors import ConfigError
 from ppbench.job import Job
 from ppbench.models.model import Model
 from ppbench.models.network import Network
+from ppbench.plugin import distribution
 from ppbench.progress import Progress, silent
 from ppbench.scheme import Task, TaskFacts, TrainedModel
 
@@ -69,7 +70,7 @@ def model_key(model: Model, dataset: Dataset) -> Mapping[str, Any]:
         "options": model.options(),
         "dataset": dataset.sha256,
         "code": cache.code(*modules),
-        "versions": cache.versions("numpy", *(need.partition(">")[0] for need in model.requires.values())),
+        "versions": cache.versions("numpy", *map(distribution, model.requires.values())),
     }
 
 

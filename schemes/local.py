@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ppbench import cache
 from ppbench.bundle import Tree
 from ppbench.errors import choose
 from ppbench.models.mlp import Mlp
 from ppbench.models.network import Network
 from ppbench.party import Party
-from ppbench.scheme import Batch, Role, Scheme, SchemeCard, Task
+from ppbench.scheme import Batch, Role, Scheme, SchemeCard, Task, TaskFacts
 
 
 class Participant(Role["Local"]):
@@ -70,6 +71,10 @@ class Local(Scheme):
     def __post_init__(self) -> None:
         """Refuse another model."""
         choose("scheme.model", self.model, ("task", "small"))
+
+    def prepare_key(self, facts: TaskFacts) -> Mapping[str, Any]:
+        """The task's model is part of every key; what the small one is made of is not."""
+        return {"model": self.model, **({"mlp": cache.code(Mlp.__module__)} if self.model == "small" else {})}
 
     def prepare(self, task: Task) -> Mapping[str, Tree]:
         """The model to be released."""

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from ppbench.bundle import Array
 from ppbench.errors import PeerGone, ProtocolError
+from ppbench.party import Party
+from ppbench.scheme import TaskFacts
 from ppbench.wire import engine
 from ppbench.wire.channel import Channel, CriticalPath, View
 from ppbench.wire.connection import CHANNEL, KERNEL
@@ -234,6 +236,23 @@ def test_two_that_send_at_once_share_a_round() -> None:
             joined["ab"].receive_many("x")
             joined["ba"].receive_many("x")
         assert depth(joined["ab"]) == depth(joined["ba"]) == 5
+
+
+def test_who_serves_stands_where_each_request_puts_it_and_no_deeper_with_every_batch() -> None:
+    facts = TaskFacts("digits", (8, 8), 16, 10, batch_size=1, n_participants=1, seed=0)
+    with channels("ab") as joined:
+        asks, answers = joined["ab"], joined["ba"]
+        assert asks._path
+        assert answers._path
+        proxy = Party("proxy", facts, {"participant-0": answers}, answers._path, None, own_process=False)
+        requests = proxy.requests("participant")
+        for _batch in range(3):
+            asks._path.depth = 0
+            for rounds in (2, 4):
+                asks.send("request")
+                next(requests)[0].send("answer")
+                asks.receive_message()
+                assert depth(asks) == rounds
 
 
 def test_each_layer_that_asks_the_participant_is_two_rounds() -> None:

@@ -58,6 +58,40 @@ def test_a_sweep_and_its_continuation(tmp_path: Path) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/job.json")}
 
 
+def test_a_sweep_has_one_results_folder_by_default(tmp_path: Path) -> None:
+    ended = ppbench("run", "-m", "scheme=local", "seed=0,1,2", *SMALL, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    (folder,) = (tmp_path / "results" / "local").iterdir()
+    assert list(summary(folder).seed) == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("sweep", [["seed=0"], ["-m", "seed=0,1"]])
+def test_what_cannot_be_read_or_written_is_told_in_one_line(tmp_path: Path, sweep: list[str]) -> None:
+    (tmp_path / "file").touch()
+    ended = ppbench("run", "scheme=local", *sweep, *SMALL, f"results_dir={tmp_path / 'file'}")
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines() == [f"ppbench: results_dir={tmp_path / 'file'} cannot be made: File exists"]
+    assert ppbench("run", "scheme=local", *sweep, *SMALL, f"results_dir={tmp_path / 'here'}").returncode == 0
+    next((tmp_path / "here").glob("*/job.json")).write_text("{")
+    ended = ppbench("run", "scheme=local", *sweep, *SMALL, f"results_dir={tmp_path / 'here'}")
+    assert ended.returncode == 2
+    assert "job.json cannot be read" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_parties_find_the_modules_that_the_harness_finds(tmp_path: Path) -> None:
+    (tmp_path / "schemes").mkdir()
+    (tmp_path / "schemes" / "__init__.py").write_text("raise RuntimeError('a stranger')")
+    program = "import sys, ppbench.cli; sys.path.remove(''); sys.exit(ppbench.cli.main())"
+    command = [sys.executable, "-c", program, "run", "scheme=local", *SMALL, "results_dir=here"]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_a_look_at_the_configuration_is_no_failure() -> None:
+    assert ppbench("run", "--cfg", "job").returncode == 0
+
+
 def test_an_experiment_needs_no_flag_and_the_command_line_wins(tmp_path: Path) -> None:
     """The main job itself, small."""
     smaller = ["scheme=plaintext,local_small", "seed=3"]
@@ -98,6 +132,7 @@ def test_a_job_that_fails_is_a_row_with_a_reason_and_the_others_go_on(tmp_path: 
         (["seed=-1"], "seed=-1 must be at least 0"),
         (["task.n_participants=5", "task.n_samples=4"], "task.n_participants=5 without any"),
         (["-m", "scheme=plaintext,obfnt"], "did you mean 'obfnet'?"),
+        (["scheme=plaintext,local"], "2 jobs are asked for: ppbench run -m sweeps"),
     ],
 )
 def test_bad_input_is_refused_in_one_line_before_anything_runs(tmp_path: Path, overrides: list[str], told: str) -> None:

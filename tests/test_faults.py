@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from ppbench.job import Job, MeasureOptions, TaskOptions
 from ppbench.models.mlp import Mlp
 from tests.faults.scheme import Faulty
 
-DEADLINE_S = 3.0
+DEADLINE_S = 4.0
 STAGES = ("setup", "train", "offline", "online")
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 
@@ -75,7 +76,8 @@ def test_without_a_fault_the_job_is_measured(tmp_path: Path, marker: str) -> Non
         ("raise", "participant-0 failed in {stage}: ValueError: the sensor is on fire"),
         ("exit", "participant-0 failed in {stage}: exited with status 3"),
         ("kill", "participant-0 failed in {stage}: killed by SIGKILL"),
-        ("garbage", "coordinator failed in {stage}: nothing usable came from participant-0"),
+        # Both the coordinator and the helper get it, and either may be the first to say so.
+        ("garbage", "(coordinator|helper) failed in {stage}: nothing usable came from participant-0"),
         ("half", "participant-0 failed in {stage}: exited with status 0"),
     ],
 )
@@ -84,7 +86,7 @@ def test_a_failing_participant_ends_the_job_at_once(
 ) -> None:
     record = experiment.run(faulty_job(Faulty(stage=stage, fault=fault)), tmp_path)
     assert record.status == "failed"
-    assert told.format(stage=stage) in record.reason
+    assert re.match(told.format(stage=stage), record.reason)
     assert "\n" not in record.reason
     assert records.read(tmp_path / record.folder).reason == record.reason
 

@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from ppbench.job import Job, MeasureOptions, TaskOptions
 from ppbench.models.model import Model
 from ppbench.plugin import target_of
 from ppbench.prepare import Prepared, prepared
-from ppbench.process import environment
+from ppbench.process import environment, module_command
 from ppbench.scheme import COORDINATOR, PARTICIPANT, Scheme, TaskFacts
 from ppbench.testing import probe, watch
 from ppbench.testing.outcome import Outcome
@@ -121,7 +120,7 @@ class Case:
         except TypeError as error:
             raise CheckSkipped(f"its options cannot travel: {error}") from error
         done = subprocess.run(
-            [sys.executable, "-m", "ppbench.testing.fresh"],
+            module_command("ppbench.testing.fresh"),
             input=options.encode(),
             capture_output=True,
             env=environment(threads=1),

@@ -8,7 +8,6 @@ import secrets
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from ppbench.errors import PeerGone, ProtocolError
 from ppbench.host import Host
-from ppbench.process import environment, kill_session
+from ppbench.process import environment, kill_session, module_command
 from ppbench.wire import handshake
 from ppbench.wire.connection import Connection
 
@@ -99,7 +98,7 @@ class TcpWire(Wire):
             kill_session(process)
 
     def _launch(self, group: Sequence[str], address: str, token_file: str) -> None:
-        command = [sys.executable, "-m", "ppbench.host", "--connect", address, "--token-file", token_file, *group]
+        command = [*module_command("ppbench.host"), "--connect", address, "--token-file", token_file, *group]
         with open(self._log_dir / f"{group[0]}.log", "ab") as log:
             process = subprocess.Popen(
                 command,
