@@ -12,7 +12,7 @@ from ppbench.prepare import prepare_all
 from ppbench.records import read_all, tidy
 from ppbench.report.summary import summary
 from ppbench.report.write import write_report
-from ppbench.runner import run_job
+from ppbench.runner import measured_before, run_job
 
 
 def run(*overrides: str, results_dir: str | Path | None = None) -> pd.DataFrame:
@@ -25,10 +25,10 @@ def run(*overrides: str, results_dir: str | Path | None = None) -> pd.DataFrame:
     given = list(overrides) + ([] if results_dir is None else [f"results_dir={_quoted(str(results_dir))}"])
     composed = config.compose_all(given)
     jobs = [config.to_job(one) for one in composed]
-    prepare_all(jobs)
-    folder = Path(composed[0].results_dir)
+    folder, resume = Path(composed[0].results_dir), bool(composed[0].resume)
+    prepare_all([job for job in jobs if not (resume and measured_before(job, folder))])
     for job in jobs:
-        run_job(job, folder, composed[0].resume, Quiet())
+        run_job(job, folder, resume, Quiet())
     write_report(folder)
     return load_summary(folder)
 

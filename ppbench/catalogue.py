@@ -12,7 +12,7 @@ from ppbench.config import files_of
 from ppbench.errors import UnavailableError
 from ppbench.registry import REGISTRIES, Registry
 
-_PROFILES = ("link", "device", "experiment")
+_PROFILES = ("attack", "link", "device", "experiment")
 """What is chosen by configuration file alone."""
 
 

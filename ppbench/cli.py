@@ -20,6 +20,7 @@ _COMMANDS = {
     "doctor": "the machine, the versions, and what is missing",
 }
 USAGE_STATUS = 2
+_OURS = ("ppbench", "schemes")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,6 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _dispatch(parsed, given)
     except PpbenchError as error:
         print(f"ppbench: {error}", file=sys.stderr)
+        return USAGE_STATUS
+    except ModuleNotFoundError as error:
+        if error.name in _OURS:
+            raise
+        print(f"ppbench: no {error.name} here: install ppbench-iot with its extra 'bench'", file=sys.stderr)
         return USAGE_STATUS
     except KeyboardInterrupt:
         print("ppbench: interrupted; what was measured is kept, and every party has been ended", file=sys.stderr)

@@ -9,11 +9,12 @@ from ppbench import bundle, records, scoring
 from ppbench.bundle import Tree
 from ppbench.errors import PpbenchError, UnavailableError
 from ppbench.job import Job
-from ppbench.parties import Parties, Reading
+from ppbench.parties import Parties
 from ppbench.party import participant_name, role_of
 from ppbench.prepare import Prepared, prepared
 from ppbench.progress import Progress, silent
 from ppbench.provenance import provenance
+from ppbench.readings import Reading
 from ppbench.records import JobRecord, Record, Stage, Status
 from ppbench.task import Share, shares
 
@@ -38,9 +39,9 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
         if job.measure.view_batches:
             _keep_views(job, start, owned, folder)
     except UnavailableError as error:
-        status, reason = "unavailable", str(error)
+        status, reason = "unavailable", " ".join(str(error).split())
     except PpbenchError as error:
-        status, reason = "failed", str(error)
+        status, reason = "failed", " ".join(str(error).split())
     job_record = JobRecord(
         id=job.id,
         scheme=job.scheme.name,
@@ -69,9 +70,8 @@ def _measure(
             _keep_published(readings, folder)
         if job.scheme.takes_part_in("online"):
             plan = _plan(owned, job.task.batch_size)
-            if job.measure.warmup_batches:
-                for _ in _pass(job, parties, plan[: job.measure.warmup_batches]):
-                    pass
+            for _ in _pass(job, parties, _first_batches(plan, job.measure.warmup_batches * job.task.batch_size)):
+                pass
             for repetition in range(job.measure.repetitions):
                 progress(f"measuring {job.title}", process * job.measure.repetitions + repetition, _passes(job))
                 for stage, readings in _pass(job, parties, plan):
@@ -89,7 +89,8 @@ def _keep_views(job: Job, start: Prepared, owned: list[Share], folder: Path) -> 
         for _ in _before_online(job, start, owned, parties):
             pass
         if job.scheme.takes_part_in("online"):
-            for _ in _pass(job, parties, _plan(owned, job.task.batch_size)[: job.measure.view_batches]):
+            plan = _plan(owned, job.task.batch_size)
+            for _ in _pass(job, parties, _first_batches(plan, job.measure.view_batches * job.task.batch_size)):
                 pass
         for name, view in parties.release().items():
             bundle.save(folder / "views" / f"{name}.npz", view)
@@ -136,6 +137,11 @@ def _plan(owned: list[Share], batch_size: int) -> list[list[str | int]]:
             if first < len(share.labels):
                 plan.append([participant_name(i), first, min(first + batch_size, len(share.labels))])
     return plan
+
+
+def _first_batches(plan: list[list[str | int]], n_samples: int) -> list[list[str | int]]:
+    """The part of a plan in which each participant comes to its first `n_samples`."""
+    return [batch for batch in plan if int(batch[1]) < n_samples]
 
 
 def _pass(job: Job, parties: Parties, plan: list[list[str | int]]) -> Iterator[tuple[Stage, dict[str, Reading]]]:

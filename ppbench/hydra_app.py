@@ -15,6 +15,7 @@ from ppbench import config
 from ppbench.display import current_display, show
 from ppbench.errors import ConfigError
 from ppbench.records import JobRecord, read_all
+from ppbench.report.summary import write_tables
 from ppbench.report.table import text_table
 from ppbench.report.write import write_report
 from ppbench.runner import exit_status, run_job
@@ -56,11 +57,13 @@ def run(arguments: Sequence[str]) -> int:
     _refuse_early(arguments)
     _errors.clear()
     outcomes: list[JobRecord] = []
+    folders: set[Path] = set()
 
     def task(composed: DictConfig) -> None:
         try:
             job = config.to_job(composed)
             outcomes.append(run_job(job, Path(composed.results_dir), composed.resume, current_display()))
+            folders.add(Path(composed.results_dir))
         except Exception as error:
             _errors.append(error)
 
@@ -70,6 +73,12 @@ def run(arguments: Sequence[str]) -> int:
     try:
         with show():
             hydra.main(version_base="1.3", config_path=config.CONF_DIR, config_name="config")(task)()
+    except SystemExit as end:
+        raise end.__cause__ or end from None
+    except KeyboardInterrupt:
+        for folder in folders:
+            write_tables(read_all(folder), folder)
+        raise
     finally:
         sys.argv = command_line
     if _errors:

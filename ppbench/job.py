@@ -56,8 +56,10 @@ class MeasureOptions:
     """Threads each party may compute with."""
     deadline_s: float = 600.0
     """After so many seconds from the parties' start the job is ended as failed."""
+    prepare_deadline_s: float = 3600.0
+    """After so many seconds of training and other preparation the job is ended as failed."""
     view_batches: int = 0
-    """Batches of a further, unmeasured pass in which all that each party receives is kept, for attacks."""
+    """Batches of each participant in a further, unmeasured pass that keeps what each party receives, for attacks."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be measured."""
@@ -67,6 +69,7 @@ class MeasureOptions:
         in_range("measure.threads", self.threads, 1)
         in_range("measure.view_batches", self.view_batches, 0)
         in_range("measure.deadline_s", self.deadline_s, 1e-3)
+        in_range("measure.prepare_deadline_s", self.prepare_deadline_s, 1e-3)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,11 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ppbench.bundle import Array, Tree
+from ppbench.bundle import Tree
 from ppbench.errors import PeerGone, PpbenchError, ProtocolError
 from ppbench.host import rank
 from ppbench.party import participant_name, role_of
 from ppbench.plugin import target_of
+from ppbench.readings import Reading, engine_traffic, reading
 from ppbench.scheme import PARTICIPANT, Scheme, TaskFacts
 from ppbench.wire import control, handshake
 from ppbench.wire.start import WIRES
@@ -26,39 +27,6 @@ _SETTLES_S = 2.0
 
 class JobFailed(PpbenchError):
     """A party failed, died or let the deadline pass; the message says who, where and why."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Traffic:
-    """What one party exchanged with one peer in one stage."""
-
-    messages_sent: int
-    messages_received: int
-    message_bytes_sent: int
-    message_bytes_received: int
-    payload_bytes_sent: int
-    payload_bytes_received: int
-    source: str
-    """Who counted the payload: `tcp_info`, `sock_diag` for an engine's own sockets, or `channel`."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Reading:
-    """What one stage cost one party, and what came of it."""
-
-    cpu_s: float | None
-    wall_s: float
-    peak_rss_bytes: int
-    channel_cpu_s: float
-    traffic: Mapping[str, Traffic]
-    """By peer."""
-    batch_wall_s: Sequence[tuple[int, float]]
-    """(index of the batch, seconds in the role's `online`)."""
-    rounds: Sequence[tuple[int, int]]
-    """(index of the batch, depth on the critical path at its end)."""
-    answers: Sequence[Array]
-    """Labels, one array a batch of its own."""
-    published: Mapping[str, Array]
 
 
 class Parties:
@@ -133,9 +101,9 @@ class Parties:
         words = {name: {"stage": stage, **((trees or {}).get(name) or {})} for name in self.living}
         done = self._ask("stage", words)
         before, self._counts = self._counts, self._settled()
-        engines = _engine_traffic(before, self._counts)
+        engines = engine_traffic(before, self._counts)
         return {
-            name: _reading(done[name], before[name], self._counts[name], engines.get(name, {}))
+            name: reading(done[name], before[name], self._counts[name], engines.get(name, {}))
             for name in done
             if name in self._counts
         }
@@ -277,54 +245,3 @@ def _groups(names: Sequence[str], participants_per_process: int) -> list[list[st
 
 def _listed(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _reading(done: Tree, before: Tree, after: Tree, engines: Mapping[str, Traffic]) -> Reading:
-    cost = after["serving"] or done["cost"]
-    traffic = {peer: _difference(before["channels"][peer], count) for peer, count in after["channels"].items()}
-    for peer, engine in engines.items():
-        traffic[peer] = _sum(traffic[peer], engine) if peer in traffic else engine
-    return Reading(
-        cpu_s=cost["cpu_s"],
-        wall_s=cost["wall_s"],
-        peak_rss_bytes=cost["peak_rss_bytes"],
-        channel_cpu_s=cost["channel_cpu_s"],
-        traffic=traffic,
-        batch_wall_s=[(index, seconds) for index, seconds in done["batch_wall_s"]],
-        rounds=[(index, depth) for index, depth in done["rounds"]],
-        answers=done["answers"],
-        published=done["published"],
-    )
-
-
-def _difference(before: Tree, after: Tree) -> Traffic:
-    return Traffic(**{key: value if key == "source" else value - before[key] for key, value in after.items()})
-
-
-def _sum(channel: Traffic, engine: Traffic) -> Traffic:
-    return dataclasses.replace(
-        channel,
-        payload_bytes_sent=channel.payload_bytes_sent + engine.payload_bytes_sent,
-        payload_bytes_received=channel.payload_bytes_received + engine.payload_bytes_received,
-        source=f"{channel.source}+{engine.source}",
-    )
-
-
-def _engine_traffic(before: Mapping[str, Tree], after: Mapping[str, Tree]) -> dict[str, dict[str, Traffic]]:
-    """Payload of the engines' own sockets by party and peer: a connection is named by its two ends."""
-    owner = {count["local"]: name for name, tree in after.items() for count in tree["engine"]}
-    traffic: dict[str, dict[str, Traffic]] = {}
-    for name, tree in after.items():
-        old = {(c["local"], c["remote"]): c for c in before.get(name, {"engine": []})["engine"]}
-        for count in tree["engine"]:
-            peer = owner.get(count["remote"])
-            if peer is None or peer == name:
-                continue
-            was = old.get((count["local"], count["remote"]), {"sent": 0, "received": 0})
-            known = traffic.setdefault(name, {}).get(peer, Traffic(0, 0, 0, 0, 0, 0, "sock_diag"))
-            traffic[name][peer] = dataclasses.replace(
-                known,
-                payload_bytes_sent=known.payload_bytes_sent + count["sent"] - was["sent"],
-                payload_bytes_received=known.payload_bytes_received + count["received"] - was["received"],
-            )
-    return traffic

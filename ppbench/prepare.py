@@ -30,7 +30,7 @@ from ppbench.plugin import distribution, target_of
 from ppbench.process import die_with_parent, environment, kill_session, module_command, n_cpus
 from ppbench.progress import Progress, silent
 from ppbench.scheme import Scheme, Task
-from ppbench.task import is_trained, load_task
+from ppbench.task import is_trained, load_dataset, load_task
 
 _KIND = "prepared"
 
@@ -54,7 +54,7 @@ class Prepared:
 
 def prepared(job: Job, progress: Progress = silent) -> Prepared:
     """What the job starts from, by a worker where it is not in the cache. Raises PpbenchError."""
-    dataset = job.dataset.load()
+    dataset = load_dataset(job.dataset, progress)
     job.model.check(dataset.sample_shape)
     if is_trained(job.model, dataset) and (found := _find(job)):
         return found
@@ -65,7 +65,12 @@ def prepared(job: Job, progress: Progress = silent) -> Prepared:
 
 
 def prepare_all(jobs: Sequence[Job], progress: Progress = silent) -> None:
-    """Prepare many jobs, one core each; a job that fails here fails again, and says why, when it is run."""
+    """Prepare many jobs, one core each; a job that fails here fails again, and says why, when it is run.
+
+    Raises DataError at once for a data set that cannot be had.
+    """
+    for source in {job.dataset for job in jobs}:
+        load_dataset(source, progress)
     with contextlib.suppress(PpbenchError):
         _work(jobs, progress, at_once=n_cpus())
 
@@ -145,6 +150,15 @@ def _supervise(
         processes.append(process)
         if stopped.is_set():  # between the check above and here
             kill_session(process)
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            kill_session(process)
+
+        timer = threading.Timer(job.measure.prepare_deadline_s, end)
+        timer.daemon = True
+        timer.start()
         assert process.stdin
         assert process.stdout
         with contextlib.suppress(BrokenPipeError):  # a worker that is dead already says why below
@@ -157,9 +171,13 @@ def _supervise(
                 progress(*said["progress"])
             else:
                 failure = said["failure"]
-        if process.wait() and not failure:
+        status = process.wait()
+        timer.cancel()
+        if late.is_set():
+            failure = f"the deadline of {job.measure.prepare_deadline_s:g} s passed in prepare"
+        elif status and not failure:
             complaints.seek(0)
-            last = complaints.read().decode(errors="replace").strip().splitlines() or [f"status {process.returncode}"]
+            last = complaints.read().decode(errors="replace").strip().splitlines() or [f"status {status}"]
             failure = f"{job.title} could not be prepared: {last[-1]}"
         if failure:
             raise PreparationFailed(failure)

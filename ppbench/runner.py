@@ -10,22 +10,32 @@ from ppbench.display import Display
 from ppbench.errors import PpbenchError
 from ppbench.job import Job
 from ppbench.records import JobRecord
+from ppbench.task import load_dataset
 
 
 def run_job(job: Job, results_dir: Path, resume: bool, display: Display) -> JobRecord:
-    """Measure a job, unless `resume` finds it measured well already. Raises PpbenchError if the folder is unusable."""
+    """Measure a job, unless `resume` finds it measured well already.
+
+    Raises PpbenchError if the results folder is unusable, DataError with the manual steps if there is no data.
+    """
     try:
         results_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PpbenchError(f"results_dir={results_dir} cannot be made: {error.strerror}") from error
-    folder = results_dir / records.folder_name(job.scheme.name, job.id)
-    done = records.read(folder) if resume and (folder / records.JOB_FILE).exists() else None
-    if done is not None and done.status == "ok":
+    if resume and (done := measured_before(job, results_dir)):
         display.finished(f"{job.title}: measured before, left as it is")
         return done
+    load_dataset(job.dataset, display)
     record = experiment.run(job, results_dir, display)
     display.finished(f"{job.title}: {_outcome(record)}")
     return record
+
+
+def measured_before(job: Job, results_dir: Path) -> JobRecord | None:
+    """The record of the same configuration in the same folder, if it was measured well; of whatever version."""
+    folder = results_dir / records.folder_name(job.scheme.name, job.id)
+    done = records.read(folder) if (folder / records.JOB_FILE).exists() else None
+    return done if done is not None and done.status == "ok" else None
 
 
 def exit_status(outcomes: Sequence[JobRecord]) -> int:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from ppbench.cache import Cost
-from ppbench.parties import Reading, Traffic
 from ppbench.party import participant_name
 from ppbench.prepare import Prepared
+from ppbench.readings import Reading, Traffic
 from ppbench.records import Record, Stage
 from ppbench.scheme import COORDINATOR
 from ppbench.task import Share

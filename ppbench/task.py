@@ -10,7 +10,7 @@ import numpy as np
 
 from ppbench import cache
 from ppbench.bundle import Array
-from ppbench.data.dataset import Dataset, unit
+from ppbench.data.dataset import Dataset, DatasetSource, unit
 from ppbench.errors import ConfigError
 from ppbench.job import Job
 from ppbench.models.model import Model
@@ -34,12 +34,24 @@ class Share:
     """(n,) uint8: what the model says of the clear samples."""
 
 
+_loaded: dict[DatasetSource, Dataset] = {}
+
+
+def load_dataset(source: DatasetSource, progress: Progress = silent) -> Dataset:
+    """The data set, fetched and verified once a process. Raises DataError."""
+    if source not in _loaded:
+        progress(f"fetching {source.name}", 0, 1)
+        _loaded[source] = source.load()
+        progress(f"fetching {source.name}", 1, 1)
+    return _loaded[source]
+
+
 def load_task(job: Job, progress: Progress = silent) -> tuple[Task, cache.Cost]:
     """The job's task and what its model cost to train, training it now if nobody has.
 
     Raises DataError, or ConfigError if data set, model and task do not fit one another.
     """
-    dataset = job.dataset.load()
+    dataset = load_dataset(job.dataset)
     job.model.check(dataset.sample_shape)
     n_samples = job.task.n_samples or len(dataset.test)
     if n_samples > len(dataset.test):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import signal
@@ -118,6 +119,14 @@ def test_a_preparation_that_fails_is_a_failed_job(
     record = experiment.run(faulty_job(Faulty(stage="prepare", fault=fault)), tmp_path)
     assert record.status == "failed"
     assert "could not be prepared" in record.reason
+
+
+@pytest.mark.parametrize("fault", ["stop", "hang"])
+def test_a_preparation_that_never_ends_is_a_failed_job(tmp_path: Path, marker: str, fault: str) -> None:
+    job = faulty_job(Faulty(stage="prepare", fault=fault))
+    soon = dataclasses.replace(job.measure, prepare_deadline_s=DEADLINE_S)
+    record = experiment.run(dataclasses.replace(job, measure=soon), tmp_path)
+    assert record.reason == f"the deadline of {DEADLINE_S:g} s passed in prepare"
 
 
 def test_after_a_fault_the_next_job_runs(tmp_path: Path, marker: str) -> None:

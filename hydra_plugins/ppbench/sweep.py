@@ -6,6 +6,7 @@ Hydra takes sweepers and launchers from the namespace `hydra_plugins` only.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
@@ -39,17 +40,31 @@ class PreparingLauncher(BasicLauncher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Refuse the sweep if one of its jobs is not configured well; else prepare all, then run each."""
         # Hydra looks at its plugins at every start, also in programs that have nothing to do with ppbench.
+        from ppbench.errors import PpbenchError
+
+        try:
+            self._prepare(job_overrides)
+        except PpbenchError as error:
+            # Hydra would show it with a traceback; what is no Exception it lets through, to `hydra_app`.
+            raise SystemExit(str(error)) from error
+        returned: Sequence[JobReturn] = super().launch(job_overrides, initial_job_idx)
+        return returned
+
+    def _prepare(self, job_overrides: Sequence[Sequence[str]]) -> None:
         from ppbench.config import to_job
         from ppbench.display import current_display
         from ppbench.prepare import prepare_all
+        from ppbench.runner import measured_before
 
         configs = [self._composed(overrides) for overrides in job_overrides]
-        jobs = {job.id: job for job in map(to_job, configs)}
+        jobs = {
+            job.id: job
+            for config, job in zip(configs, map(to_job, configs), strict=True)
+            if not (config.resume and measured_before(job, Path(config.results_dir)))
+        }
         display = current_display()
         display.expect(len(configs))
         prepare_all(list(jobs.values()), display)
-        returned: Sequence[JobReturn] = super().launch(job_overrides, initial_job_idx)
-        return returned
 
     def _composed(self, overrides: Sequence[str]) -> DictConfig:
         loader: Any = self.hydra_context.config_loader  # type: ignore[union-attr]

@@ -45,6 +45,8 @@ COLUMNS = (
     "rounds",
     "participant_peak_rss_bytes",
     "coordinator_peak_rss_bytes",
+    "participant_offline_cpu_s_per_sample",
+    "offline_bytes_per_sample",
     "participant_setup_cpu_s",
     "coordinator_setup_cpu_s",
     "prepare_cpu_s",
@@ -76,6 +78,7 @@ def _row(job: JobRecord) -> dict[str, Any]:
         "dataset": job.dataset,
         "model": job.model,
         "task": job.task,
+        "n_samples": task["n_samples"],
         "n_participants": task["n_participants"],
         "batch_size": task["batch_size"],
         "seed": job.seed,
@@ -91,9 +94,13 @@ def _row(job: JobRecord) -> dict[str, Any]:
 def _measured(job: JobRecord, n_participants: int) -> dict[str, Any]:
     select = _Selection(job.records)
     n_samples = select.one("job", "n_samples")
+    n_answers = select.median("online", "n_answers") or n_samples  # fewer, where participants dropped out
 
     def per_sample(value: float | None) -> float | None:
-        return None if value is None or not n_samples else value / n_samples
+        return None if value is None or not n_answers else value / n_answers
+
+    def per_participant(value: float | None) -> float | None:
+        return None if value is None else value / n_participants
 
     def traffic(stage: str, level: str, sender: str, receiver: str | None) -> float | None:
         return select.median(stage, f"{level}_bytes_sent", sender, receiver)
@@ -115,12 +122,14 @@ def _measured(job: JobRecord, n_participants: int) -> dict[str, Any]:
         "up_message_bytes_per_sample": per_sample(traffic("online", "message", PARTICIPANT, COORDINATOR)),
         "down_message_bytes_per_sample": per_sample(traffic("online", "message", COORDINATOR, PARTICIPANT)),
         "third_party_bytes_per_sample": per_sample(select.third_party_bytes("online")),
-        "setup_up_bytes": None if setup_up is None else setup_up / n_participants,
-        "setup_down_bytes": None if setup_down is None else setup_down / n_participants,
+        "setup_up_bytes": per_participant(setup_up),
+        "setup_down_bytes": per_participant(setup_down),
         "rounds": select.median("online", "rounds"),
         "participant_peak_rss_bytes": select.peak(PARTICIPANT),
         "coordinator_peak_rss_bytes": select.peak(COORDINATOR),
-        "participant_setup_cpu_s": select.median("setup", "cpu_s", PARTICIPANT),
+        "participant_offline_cpu_s_per_sample": per_sample(select.median("offline", "cpu_s", PARTICIPANT)),
+        "offline_bytes_per_sample": per_sample(select.median("offline", "payload_bytes_sent")),
+        "participant_setup_cpu_s": per_participant(select.median("setup", "cpu_s", PARTICIPANT)),
         "coordinator_setup_cpu_s": select.median("setup", "cpu_s", COORDINATOR),
         "prepare_cpu_s": select.one("prepare", "cpu_s"),
         "model_cpu_s": select.one("model", "cpu_s"),

@@ -102,6 +102,7 @@ class ObfNet(Scheme):
         in_range("scheme.pool_size", self.pool_size, 1)
         in_range("scheme.raw_fraction", self.raw_fraction, 0, 1)
         in_range("scheme.epochs", self.epochs, 1)
+        in_range("scheme.max_lr", self.max_lr, 1e-9, 10)
         for width in self.hidden:
             in_range("scheme.hidden", width, 1)
 
@@ -124,7 +125,7 @@ class ObfNet(Scheme):
             "max_lr": self.max_lr,
             "seed": seed,
             "model": task.model.key,
-            "code": cache.code("schemes.obfnet.training"),
+            "code": cache.code("schemes.obfnet.training", "ppbench.models.mlp"),
         }
 
         def train() -> Tree:

@@ -1,0 +1,93 @@
+"""What a stage cost one party and what it exchanged, made from its reports and from the counts around the stage."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from ppbench.bundle import Array, Tree
+
+
+@dataclasses.dataclass(frozen=True)
+class Traffic:
+    """What one party exchanged with one peer in one stage."""
+
+    messages_sent: int
+    messages_received: int
+    message_bytes_sent: int
+    message_bytes_received: int
+    payload_bytes_sent: int
+    payload_bytes_received: int
+    source: str
+    """Who counted the payload: `tcp_info`, `sock_diag` for an engine's own sockets, or `channel`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """What one stage cost one party, and what came of it."""
+
+    cpu_s: float | None
+    wall_s: float
+    peak_rss_bytes: int
+    channel_cpu_s: float
+    traffic: Mapping[str, Traffic]
+    """By peer."""
+    batch_wall_s: Sequence[tuple[int, float]]
+    """(index of the batch, seconds in the role's `online`)."""
+    rounds: Sequence[tuple[int, int]]
+    """(index of the batch, depth on the critical path at its end)."""
+    answers: Sequence[Array]
+    """Labels, one array a batch of its own."""
+    published: Mapping[str, Array]
+
+
+def reading(done: Tree, before: Tree, after: Tree, engines: Mapping[str, Traffic]) -> Reading:
+    """From what a party says of its stage, the counts at the barriers before and after, and its engine's traffic."""
+    cost = after["serving"] or done["cost"]
+    traffic = {peer: _difference(before["channels"][peer], count) for peer, count in after["channels"].items()}
+    for peer, engine in engines.items():
+        traffic[peer] = _sum(traffic[peer], engine) if peer in traffic else engine
+    return Reading(
+        cpu_s=cost["cpu_s"],
+        wall_s=cost["wall_s"],
+        peak_rss_bytes=cost["peak_rss_bytes"],
+        channel_cpu_s=cost["channel_cpu_s"],
+        traffic=traffic,
+        batch_wall_s=[(index, seconds) for index, seconds in done["batch_wall_s"]],
+        rounds=[(index, depth) for index, depth in done["rounds"]],
+        answers=done["answers"],
+        published=done["published"],
+    )
+
+
+def _difference(before: Tree, after: Tree) -> Traffic:
+    return Traffic(**{key: value if key == "source" else value - before[key] for key, value in after.items()})
+
+
+def _sum(channel: Traffic, engine: Traffic) -> Traffic:
+    return dataclasses.replace(
+        channel,
+        payload_bytes_sent=channel.payload_bytes_sent + engine.payload_bytes_sent,
+        payload_bytes_received=channel.payload_bytes_received + engine.payload_bytes_received,
+        source=f"{channel.source}+{engine.source}",
+    )
+
+
+def engine_traffic(before: Mapping[str, Tree], after: Mapping[str, Tree]) -> dict[str, dict[str, Traffic]]:
+    """Payload of the engines' own sockets by party and peer: a connection is named by its two ends."""
+    owner = {count["local"]: name for name, tree in after.items() for count in tree["engine"]}
+    traffic: dict[str, dict[str, Traffic]] = {}
+    for name, tree in after.items():
+        old = {(c["local"], c["remote"]): c for c in before.get(name, {"engine": []})["engine"]}
+        for count in tree["engine"]:
+            peer = owner.get(count["remote"])
+            if peer is None or peer == name:
+                continue
+            was = old.get((count["local"], count["remote"]), {"sent": 0, "received": 0})
+            known = traffic.setdefault(name, {}).get(peer, Traffic(0, 0, 0, 0, 0, 0, "sock_diag"))
+            traffic[name][peer] = dataclasses.replace(
+                known,
+                payload_bytes_sent=known.payload_bytes_sent + count["sent"] - was["sent"],
+                payload_bytes_received=known.payload_bytes_received + count["received"] - was["received"],
+            )
+    return traffic
