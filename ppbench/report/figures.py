@@ -37,6 +37,7 @@ _ROW_IN = 0.26
 _LINE_IN = 0.15
 _NUMBER_IN = 0.82
 _SHARES_IN = 1.0
+_GAP_IN = 0.45
 _ASIDE_IN = 0.045
 _HATCHES = ("", "////", "....")
 _UP = "up_bytes_per_sample"
@@ -100,9 +101,9 @@ def compute_per_party(groups: Sequence[Group]) -> Figure | None:
         height = row_in * len(members)
         figure.text(0.1 / WIDTH_IN, (top - 0.25) / figure.get_figheight(), title, fontsize=10)
         top -= 0.6
-        width = WIDTH_IN - label_in - numbers_in - _SHARES_IN - 0.35
+        width = WIDTH_IN - label_in - numbers_in - _SHARES_IN - _GAP_IN - 0.15
         axes = _axes(figure, label_in, top - height, width, height)
-        shares = _axes(figure, label_in + width + 0.2, top - height, _SHARES_IN, height)
+        shares = _axes(figure, label_in + width + _GAP_IN, top - height, _SHARES_IN, height)
         top -= height + 0.6
         rows = sorted(members, key=_participant_cpu)
         _draw_compute(axes, rows, parties)
