@@ -13,7 +13,7 @@ from pathlib import Path
 import ppbench
 from ppbench.job import Job
 from ppbench.plugin import distribution
-from ppbench.process import n_cpus as n_cpus
+from ppbench.process import n_cpus
 from ppbench.records import Provenance
 
 _ALWAYS = ("numpy", "torch", "hydra-core", "omegaconf", "pandas", "pydantic")

@@ -19,6 +19,7 @@ _HEADER = (
     "coordinator CPU",
     "up",
     "down",
+    "setup up",
     "setup down",
     "rounds",
     "participant RSS",
@@ -26,7 +27,7 @@ _HEADER = (
 _N_TEXT_COLUMNS = 2
 _NOTE = (
     "Medians over seeds, of medians over passes. Per sample: CPU time; up and down, TCP payload. "
-    f"Per participant: setup download, peak RSS. {units.NOT_MEASURED} stands for what was not measured."
+    f"Per participant: setup upload and download, peak RSS. {units.NOT_MEASURED} stands for what was not measured."
 )
 
 
@@ -70,6 +71,7 @@ def _cells(group: Group) -> list[str]:
         units.seconds(group.median("coordinator_cpu_s_per_sample")),
         units.size(group.median("up_bytes_per_sample")),
         units.size(group.median("down_bytes_per_sample")),
+        units.size(group.median("setup_up_bytes")),
         units.size(group.median("setup_down_bytes")),
         units.number(group.median("rounds")),
         units.size(group.median("participant_peak_rss_bytes")),

@@ -1,0 +1,119 @@
+"""The protocol of CryptoNets, participant beside coordinator."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ppbench.bundle import Tree
+from ppbench.errors import ConfigError, choose, in_range
+from ppbench.models.network import Network
+from ppbench.party import Party
+from ppbench.scheme import Batch, Role, Scheme, SchemeCard, Task, TaskFacts
+from schemes.cryptonets import packing
+from schemes.cryptonets.packing import Packing
+
+
+class Participant(Role["CryptoNets"]):
+    """The IoT device: encrypts its samples and alone can decrypt what is computed on them."""
+
+    def setup(self, party: Party, artifacts: Tree) -> None:
+        """Make the keys; the coordinator gets those it computes with."""
+        self.client = self.scheme.module.Client(self.scheme, party.task)
+        party.coordinator.send("keys", *self.client.public_material())
+
+    def online(self, party: Party, batch: Batch) -> None:
+        """Encrypted samples up, encrypted logits down; the label is found here."""
+        party.coordinator.send("samples", *self.client.encrypt(party.task.unit(batch.samples)))
+        logits = self.client.decrypt(party.coordinator.receive_many("logits"))
+        party.answer(logits.argmax(axis=1))
+
+
+class Coordinator(Role["CryptoNets"]):
+    """The cloud: computes its network on ciphertexts and sees neither sample nor result."""
+
+    def setup(self, party: Party, artifacts: Tree) -> None:
+        """Encode the network; each participant has keys of its own."""
+        network = Network.from_tree(artifacts["model"])
+        self.servers = {}
+        for participant in party.participants:
+            server = self.scheme.module.Server(self.scheme, network)
+            server.load(participant.receive_many("keys"))
+            self.servers[participant.peer] = server
+
+    def online(self, party: Party, batch: Batch) -> None:
+        """Compute what cannot be read."""
+        server = self.servers[party.participant.peer]
+        party.participant.send("logits", *server.evaluate(party.participant.receive_many("samples")))
+
+
+@dataclasses.dataclass(frozen=True)
+class CryptoNets(Scheme):
+    """Inference on CKKS ciphertexts by a network whose activation is the square."""
+
+    name: ClassVar[str] = "cryptonets"
+    title: ClassVar[str] = "CryptoNets: the coordinator computes on homomorphically encrypted samples"
+    requires: ClassVar[Mapping[str, str]] = {"tenseal": "tenseal>=0.3.16", "zstandard": "zstandard>=0.20"}
+    card: ClassVar[SchemeCard] = SchemeCard(
+        title="CryptoNets",
+        source="Gilad-Bachrach et al., CryptoNets, ICML'16; latency packing after Brutzkus et al., LoLa, ICML'19",
+        taxonomy=("inference", "homomorphic encryption", "CryptoNets"),
+        protects="the sample and the label, from the coordinator; the model's weights, from the participant",
+        guarantee="the sample: 128-bit security of ring learning with errors, against a coordinator that is honest "
+        "but curious and never learns what is decrypted. The model: only as far as logits do not tell. The participant "
+        "gets all logits instead of the label, and the noise of ciphertexts, which depends on the weights, is not "
+        "flooded; in latency packing with engine sealapi the slots beyond the logits are multiplied by 0 but for the "
+        "rounding of the weights, with engine tenseal they hold partial sums",
+        task="inference",
+        computation="high",
+        communication="swelling",
+        deterministic_bytes=False,
+        seeded_answers=False,
+    )
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = {"participant": Participant, "coordinator": Coordinator}
+
+    engine: str = "sealapi"
+    """`sealapi`: Microsoft SEAL, packed by hand; `tenseal`: TenSEAL's tensors as its tutorials use them (baseline)."""
+    packing: str = "latency"
+    """`latency`: one image in a ciphertext; `throughput`: one pixel of many images in a ciphertext."""
+    evaluation_keys: bool = True
+    """Throughput with engine sealapi: False saves their upload, at the price of larger ciphertexts."""
+    poly_modulus_degree: int = 0
+    """0: what the packing recommends, as for the next two."""
+    modulus_bits: tuple[int, ...] = ()
+    """Sizes of the primes of the coefficient modulus, the special prime last."""
+    scale_bits: tuple[int, ...] = ()
+    """log2 of the scales; which they are depends on the packing."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no packing knows; each checks its own parameters in `check`."""
+        choose("scheme.engine", self.engine, {engine for engine, _ in packing.MODULES})
+        choose("scheme.packing", self.packing, {name for _, name in packing.MODULES})
+        in_range("scheme.poly_modulus_degree", self.poly_modulus_degree, 0)
+
+    @property
+    def module(self) -> Packing:
+        """What encrypts and computes for this engine and packing."""
+        return packing.load(self.engine, self.packing)
+
+    def check(self, task: Task) -> None:
+        """Refuse parameters that are insecure or too small, and networks with another activation than the square."""
+        network = task.model.network
+        self.module.check(self, network, task.facts)
+        largest, limit = float(np.abs(network(_test_samples(task))).max()), self.module.largest_logit(self, task.facts)
+        if largest > limit:
+            raise ConfigError(
+                f"the model's logits reach {largest:.3g}, but beyond {limit:.3g} they wrap: smaller scheme.scale_bits, "
+                "a larger first prime in scheme.modulus_bits or a smaller model.logit_limit leave more room"
+            )
+
+    def prepare_key(self, facts: TaskFacts) -> Mapping[str, Any]:
+        """Nothing is prepared but the model itself."""
+        return {}
+
+
+def _test_samples(task: Task) -> Any:
+    return task.facts.unit(task.dataset.test.samples)
