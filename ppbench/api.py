@@ -8,11 +8,10 @@ import pandas as pd
 
 from ppbench import config
 from ppbench.display import Quiet
-from ppbench.prepare import prepare_all
 from ppbench.records import read_all, tidy
 from ppbench.report.summary import summary
 from ppbench.report.write import write_report
-from ppbench.runner import measured_before, run_job
+from ppbench.runner import prepare_jobs, run_job
 
 
 def run(*overrides: str, results_dir: str | Path | None = None) -> pd.DataFrame:
@@ -26,7 +25,7 @@ def run(*overrides: str, results_dir: str | Path | None = None) -> pd.DataFrame:
     composed = config.compose_all(given)
     jobs = [config.to_job(one) for one in composed]
     folder, resume = Path(composed[0].results_dir), bool(composed[0].resume)
-    prepare_all([job for job in jobs if not (resume and measured_before(job, folder))])
+    prepare_jobs([(job, folder, resume) for job in jobs], Quiet())
     for job in jobs:
         run_job(job, folder, resume, Quiet())
     write_report(folder)

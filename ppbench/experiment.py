@@ -70,8 +70,7 @@ def _measure(
             _keep_published(readings, folder)
         if job.scheme.takes_part_in("online"):
             plan = _plan(owned, job.task.batch_size)
-            for _ in _pass(job, parties, _first_batches(plan, job.measure.warmup_batches * job.task.batch_size)):
-                pass
+            _unmeasured_pass(job, parties, plan, job.measure.warmup_batches)
             for repetition in range(job.measure.repetitions):
                 progress(f"measuring {job.title}", process * job.measure.repetitions + repetition, _passes(job))
                 for stage, readings in _pass(job, parties, plan):
@@ -89,9 +88,7 @@ def _keep_views(job: Job, start: Prepared, owned: list[Share], folder: Path) -> 
         for _ in _before_online(job, start, owned, parties):
             pass
         if job.scheme.takes_part_in("online"):
-            plan = _plan(owned, job.task.batch_size)
-            for _ in _pass(job, parties, _first_batches(plan, job.measure.view_batches * job.task.batch_size)):
-                pass
+            _unmeasured_pass(job, parties, _plan(owned, job.task.batch_size), job.measure.view_batches)
         for name, view in parties.release().items():
             bundle.save(folder / "views" / f"{name}.npz", view)
 
@@ -139,9 +136,10 @@ def _plan(owned: list[Share], batch_size: int) -> list[list[str | int]]:
     return plan
 
 
-def _first_batches(plan: list[list[str | int]], n_samples: int) -> list[list[str | int]]:
-    """The part of a plan in which each participant comes to its first `n_samples`."""
-    return [batch for batch in plan if int(batch[1]) < n_samples]
+def _unmeasured_pass(job: Job, parties: Parties, plan: list[list[str | int]], n_batches: int) -> None:
+    """Over the first batches of each participant."""
+    for _ in _pass(job, parties, [batch for batch in plan if int(batch[1]) < n_batches * job.task.batch_size]):
+        pass
 
 
 def _pass(job: Job, parties: Parties, plan: list[list[str | int]]) -> Iterator[tuple[Stage, dict[str, Reading]]]:

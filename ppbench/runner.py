@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ppbench import experiment, records
 from ppbench.display import Display
 from ppbench.errors import PpbenchError
 from ppbench.job import Job
+from ppbench.prepare import prepare_all
 from ppbench.records import JobRecord
 from ppbench.task import load_dataset
+
+
+def prepare_jobs(runs: Iterable[tuple[Job, Path, bool]], display: Display) -> None:
+    """Prepare what `run_job` will measure: (job, results folder, resume) of each. Raises PpbenchError as it does."""
+    waiting = {job.id: job for job, folder, resume in runs if not (resume and measured_before(job, folder))}
+    prepare_all(list(waiting.values()), display)
 
 
 def run_job(job: Job, results_dir: Path, resume: bool, display: Display) -> JobRecord:

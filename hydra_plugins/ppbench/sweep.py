@@ -53,18 +53,13 @@ class PreparingLauncher(BasicLauncher):
     def _prepare(self, job_overrides: Sequence[Sequence[str]]) -> None:
         from ppbench.config import to_job
         from ppbench.display import current_display
-        from ppbench.prepare import prepare_all
-        from ppbench.runner import measured_before
+        from ppbench.runner import prepare_jobs
 
         configs = [self._composed(overrides) for overrides in job_overrides]
-        jobs = {
-            job.id: job
-            for config, job in zip(configs, map(to_job, configs), strict=True)
-            if not (config.resume and measured_before(job, Path(config.results_dir)))
-        }
+        runs = [(to_job(config), Path(config.results_dir), bool(config.resume)) for config in configs]
         display = current_display()
         display.expect(len(configs))
-        prepare_all(list(jobs.values()), display)
+        prepare_jobs(runs, display)
 
     def _composed(self, overrides: Sequence[str]) -> DictConfig:
         loader: Any = self.hydra_context.config_loader  # type: ignore[union-attr]
