@@ -76,7 +76,7 @@ def _measure(
                 for stage, readings in _pass(job, parties, plan):
                     yield from scoring.costs(stage, readings, process, repetition)
                     _keep_published(readings, folder)
-                yield from scoring.answers(readings, owned, process, repetition)
+                yield from scoring.answers(readings, start.task, owned, process, repetition)
         parties.release()
         yield from scoring.dropouts(parties.dropped, process)
     progress(f"measuring {job.title}", (process + 1) * job.measure.repetitions, _passes(job))

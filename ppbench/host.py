@@ -134,7 +134,8 @@ class Host:
         for channel in self._party.channels.values():
             channel.cpu_ns = 0
         self._meter.start()
-        done: Tree = {"rounds": [], "batch_wall_s": [], "answers": []}
+        done: Tree = {"rounds": [], "batch_wall_s": [], "answers": [], "logits": []}
+        self._party.engine_bytes = None
         if stage == "setup":
             self._role.setup(self._party, tree["artifacts"])
             if self._role.takes_part_in("serve"):
@@ -147,6 +148,7 @@ class Host:
             raise ProtocolError(f"there is no stage '{stage}'")
         done["cost"] = self._cost()
         done["published"] = self._party.published
+        done["engine_bytes"] = self._party.engine_bytes
         return done
 
     def _cost(self) -> Tree:
@@ -178,6 +180,8 @@ class Host:
                 if self._party.answered is None:
                     raise ProtocolError(f"{name} ended batch {index} without an answer")
                 done["answers"].append(self._party.answered)
+                if self._party.logits is not None:
+                    done["logits"].append(self._party.logits)
         self._party.end()
 
     def _start_serving(self) -> None:

@@ -85,9 +85,11 @@ class Job:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse an unknown wire or a negative seed."""
+        """Refuse an unknown wire, a negative seed, or more participants than the scheme serves."""
         choose("wire", self.wire, WIRES)
         in_range("seed", self.seed, 0)
+        if not self.scheme.card.several_participants:
+            in_range(f"task.n_participants for scheme={self.scheme.name}", self.task.n_participants, 1, 1)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], classes: Mapping[str, str] | None = None) -> Job:

@@ -46,6 +46,8 @@ class Party:
         self.path = path
         self.view = view
         self.answered: Array | None = None
+        self.logits: Array | None = None
+        self.engine_bytes: int | None = None
         self.published: dict[str, Array] = {}
         self.uses_engine = False
         self._own_process = own_process
@@ -115,8 +117,12 @@ class Party:
                     self.path.depth = message.round
                     yield channel, message
 
-    def answer(self, labels: Array) -> None:
-        """Hand the labels of the batch in hand, (n,) integers, to the harness; the owner does so once a batch."""
+    def answer(self, labels: Array, logits: Array | None = None) -> None:
+        """Hand the labels of the batch in hand, (n,) integers, to the harness; the owner does so once a batch.
+
+        A participant that learns the logits, (n, classes), hands them over too: the harness holds them against the
+        model's own and keeps the largest difference alone, because raw decryptions are not to be published.
+        """
         labels = np.asarray(labels)
         if self._batch is None or self._owner != self.name:
             raise ProtocolError(f"{self.name} answers a batch that is not its own")
@@ -127,7 +133,11 @@ class Party:
             )
         if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < self.task.n_classes:
             raise ProtocolError(f"{self.name} answers a label outside 0..{self.task.n_classes - 1}")
+        if logits is not None and np.shape(logits) != (self._batch.size, self.task.n_classes):
+            due = (self._batch.size, self.task.n_classes)
+            raise ProtocolError(f"{self.name} answers logits of shape {np.shape(logits)} where {due} is due")
         self.answered = labels.astype(np.int64)
+        self.logits = None if logits is None else np.asarray(logits, np.float64)
 
     def publish(self, name: str, result: Array) -> None:
         """Hand a result that is no answer, such as a released table, to the harness."""
@@ -138,8 +148,8 @@ class Party:
         if self.view is not None:
             self.view.add(self.name, name, (np.asarray(array),))
 
-    def engine(self, peer: Channel) -> tuple[str, int]:
-        """(host, port) where an engine of this party and one of `peer` may meet; both parties call it.
+    def engine(self, *peers: Channel) -> tuple[str, int]:
+        """(host, port) where the engines of this party and of `peers` may meet; each of them calls it for the others.
 
         From then on all TCP connections of this process that are not channels are counted as the engine's.
         Raises UnavailableError where they cannot be.
@@ -150,20 +160,26 @@ class Party:
             )
         engine.check_available()
         self.uses_engine = True
-        if self.name < peer.peer:
+        first = min(peers, key=lambda peer: peer.peer)
+        if self.name < first.peer:
             port = engine.reserve_port()
-            peer.send("engine", np.uint16(port))
+            for peer in peers:
+                peer.send("engine", np.uint16(port))
         else:
-            port = int(peer.receive("engine"))
+            port = int(first.receive("engine"))
         return "127.0.0.1", port
 
     def count_rounds(self, n_rounds: int) -> None:
         """Rounds of the batch in hand that an engine made over sockets of its own, where no channel sees them."""
         self.path.depth += n_rounds
 
+    def count_engine_bytes(self, n_bytes: int) -> None:
+        """What an engine says of itself that it sent and received since last asked: shown beside the kernel's count."""
+        self.engine_bytes = (self.engine_bytes or 0) + n_bytes
+
     def begin(self, owner: str, batch: Batch) -> None:
         """For the harness: the next batch is in hand."""
-        self._owner, self._batch, self.answered = owner, batch, None
+        self._owner, self._batch, self.answered, self.logits = owner, batch, None, None
         self.path.depth = 0
 
     def end(self) -> None:

@@ -38,6 +38,10 @@ class Reading:
     """(index of the batch, depth on the critical path at its end)."""
     answers: Sequence[Array]
     """Labels, one array a batch of its own."""
+    logits: Sequence[Array]
+    """As many arrays, or none if the participant does not learn them."""
+    engine_bytes: int | None
+    """What its engine says of itself that it sent and received."""
     published: Mapping[str, Array]
 
 
@@ -56,6 +60,8 @@ def reading(done: Tree, before: Tree, after: Tree, engines: Mapping[str, Traffic
         batch_wall_s=[(index, seconds) for index, seconds in done["batch_wall_s"]],
         rounds=[(index, depth) for index, depth in done["rounds"]],
         answers=done["answers"],
+        logits=done["logits"],
+        engine_bytes=done["engine_bytes"],
         published=done["published"],
     )
 

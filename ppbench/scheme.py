@@ -52,6 +52,8 @@ class SchemeCard:
     """True: the same seed gives the same answers. False: they depend on randomness from the operating system."""
     tolerates_dropouts: bool = False
     """Whether a job goes on when a participant dies."""
+    several_participants: bool = True
+    """Whether one coordinator serves several participants in a job."""
 
 
 @dataclasses.dataclass(frozen=True)

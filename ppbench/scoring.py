@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from ppbench.bundle import Array
 from ppbench.cache import Cost
 from ppbench.party import participant_name
 from ppbench.prepare import Prepared
 from ppbench.readings import Reading, Traffic
 from ppbench.records import Record, Stage
-from ppbench.scheme import COORDINATOR
+from ppbench.scheme import COORDINATOR, Task
 from ppbench.task import Share
 
 
@@ -39,6 +40,8 @@ def costs(
         yield record("wall_s", reading.wall_s, "s")
         yield record("peak_rss_bytes", reading.peak_rss_bytes, "B")
         yield record("channel_cpu_s", reading.channel_cpu_s, "s")
+        if reading.engine_bytes is not None:
+            yield record("engine_bytes", reading.engine_bytes, "B", source="engine")
         if reading.batch_wall_s:
             yield record("scheme_wall_s", sum(seconds for _, seconds in reading.batch_wall_s), "s")
         if len(reading.answers):
@@ -52,25 +55,26 @@ def costs(
         yield Record(stage=stage, metric="rounds", value=max(deepest), unit="1", process=process, repetition=repetition)
 
 
-def answers(readings: Mapping[str, Reading], owned: Sequence[Share], process: int, repetition: int) -> Iterator[Record]:
+def answers(
+    readings: Mapping[str, Reading], task: Task, owned: Sequence[Share], process: int, repetition: int
+) -> Iterator[Record]:
     """The answers of one pass against the labels, and against what the model says of the clear samples."""
-    answered = [(np.concatenate(readings[name].answers), share) for name, share in _answering(readings, owned)]
+
+    def record(metric: str, value: float) -> Record:
+        return Record(stage="online", metric=metric, value=value, unit="1", process=process, repetition=repetition)
+
+    answered = list(_answering(readings, owned))
     if not answered:
         return
-    given = np.concatenate([labels for labels, _ in answered])
-    for metric, reference in (
-        ("accuracy", np.concatenate([share.labels for _, share in answered])),
-        ("agreement", np.concatenate([share.model_answers for _, share in answered])),
-    ):
-        yield Record(
-            stage="online",
-            metric=metric,
-            value=float((given == reference).mean()),
-            unit="1",
-            process=process,
-            repetition=repetition,
-        )
-    yield Record(stage="online", metric="n_answers", value=len(given), unit="1", process=process, repetition=repetition)
+    given = np.concatenate([np.concatenate(reading.answers) for reading, _ in answered])
+    labels = np.concatenate([share.labels for _, share in answered])
+    model_answers = np.concatenate([share.model_answers for _, share in answered])
+    yield record("accuracy", float((given == labels).mean()))
+    yield record("agreement", float((given == model_answers).mean()))
+    yield record("n_answers", len(given))
+    errors = [_logit_error(reading.logits, task, share) for reading, share in answered if reading.logits]
+    if errors:
+        yield record("largest_logit_error", max(errors))
 
 
 def reference(owned: Sequence[Share]) -> Iterator[Record]:
@@ -88,11 +92,16 @@ def dropouts(dropped: Mapping[str, str], process: int) -> Iterator[Record]:
         yield Record(stage="job", metric="dropped", value=1, unit="1", party=party, process=process)
 
 
-def _answering(readings: Mapping[str, Reading], owned: Sequence[Share]) -> Iterator[tuple[str, Share]]:
+def _logit_error(logits: Sequence[Array], task: Task, share: Share) -> float:
+    own = task.model.network(task.facts.unit(share.samples))
+    return float(np.abs(np.concatenate(logits) - own).max())
+
+
+def _answering(readings: Mapping[str, Reading], owned: Sequence[Share]) -> Iterator[tuple[Reading, Share]]:
     for i, share in enumerate(owned):
         name = participant_name(i)
         if name in readings and len(readings[name].answers):
-            yield name, share
+            yield readings[name], share
 
 
 def _making(stage: Stage, cost: Cost) -> Iterator[Record]:

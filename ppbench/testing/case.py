@@ -170,7 +170,7 @@ class Case:
 
     @functools.cached_property
     def pair(self) -> Outcome:
-        """Two participants and every party watched, in a measured pass and in one with views."""
+        """Two participants, or as many as it serves, every party watched, in a measured pass and in one with views."""
         return self._run("pair", self._pair_job)
 
     @functools.cached_property
@@ -193,6 +193,11 @@ class Case:
         """A plain job in this process's memory, where the scheme can run there: it starts at once."""
         wire = "tcp" if self.has_engine else "memory"
         return self._run(label, self.job(self.scheme, wire=wire, **options))  # type: ignore[arg-type]
+
+    @property
+    def n_watched(self) -> int:
+        """Participants of the watched job."""
+        return 2 if self.cls.card.several_participants else 1
 
     def faulty(self, fault: str, n_participants: int) -> Outcome:
         """A watched job with a fault."""
@@ -227,7 +232,7 @@ class Case:
             probe.probed(self.scheme),
             n_samples=2 * N_SAMPLES,
             batch_size=PAIR_BATCH_SIZE,
-            n_participants=2,
+            n_participants=self.n_watched,
             view_batches=2 * N_SAMPLES // PAIR_BATCH_SIZE,
         )
 

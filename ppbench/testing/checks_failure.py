@@ -21,7 +21,7 @@ def wrong_shape_is_a_clean_error(case: Case) -> None:
     """A participant whose samples have one value too many ends the job with a reason that names the shapes."""
     skip_if(fault_stage(case.scheme, MISSHAPEN) is None, "no participant has samples")
     case.need(case.plain)
-    record = case.faulty(MISSHAPEN, n_participants=2).record
+    record = case.faulty(MISSHAPEN, case.n_watched).record
     require(record.status == "failed", "samples with one value too many were taken as if nothing were wrong")
     require(_DEADLINE not in record.reason, f"the parties hung: {record.reason}")
     unexpected = _UNEXPECTED.search(record.reason)
@@ -33,7 +33,7 @@ def dead_participant_ends_the_job(case: Case) -> None:
     the job goes on without it.
     """
     case.need(case.plain)
-    n_participants = 4 if case.scheme.card.tolerates_dropouts else 2
+    n_participants = 4 if case.scheme.card.tolerates_dropouts else case.n_watched
     victim = participant_name(n_participants - 1)
     outcome = case.faulty(KILLED, n_participants)
     record = outcome.record

@@ -82,7 +82,8 @@ def takes_batches_of_one(case: Case) -> None:
 
 
 def serves_two_participants(case: Case) -> None:
-    """Two participants at once, each with samples of its own."""
+    """Two participants at once, each with samples of its own, unless the card says that it serves one alone."""
+    skip_if(not case.scheme.card.several_participants, "the card says that a job has one participant")
     case.need(case.plain)
     _require_ok(case.pair)
     if case.answers:

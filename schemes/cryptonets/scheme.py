@@ -29,7 +29,7 @@ class Participant(Role["CryptoNets"]):
         """Encrypted samples up, encrypted logits down; the label is found here."""
         party.coordinator.send("samples", *self.client.encrypt(party.task.unit(batch.samples)))
         logits = self.client.decrypt(party.coordinator.receive_many("logits"))
-        party.answer(logits.argmax(axis=1))
+        party.answer(logits.argmax(axis=1), logits)
 
 
 class Coordinator(Role["CryptoNets"]):

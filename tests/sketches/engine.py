@@ -68,6 +68,7 @@ class Participant(Role["WithEngine"]):
         labels = self.engine.receive(batch.size)
         party.observe("labels", labels)
         party.count_rounds(2)
+        party.count_engine_bytes(batch.samples.size + batch.size)
         party.answer(labels)
 
     def close(self, party: Party) -> None:
