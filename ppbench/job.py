@@ -130,7 +130,7 @@ class Job:
     def check_available(self) -> None:
         """Raise UnavailableError, with the line that mends it, if a plugin of the job cannot run here."""
         for kind, plugin in self._plugins.items():
-            if reason := plugin.why_not():
+            if reason := plugin.unavailable():
                 raise UnavailableError(f"{kind} {reason}")
 
     @property

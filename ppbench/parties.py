@@ -16,6 +16,7 @@ from ppbench.errors import PeerGone, PpbenchError, ProtocolError
 from ppbench.host import rank
 from ppbench.party import participant_name, role_of
 from ppbench.plugin import target_of
+from ppbench.process import Interpreter
 from ppbench.readings import Reading, engine_traffic, reading
 from ppbench.scheme import PARTICIPANT, Scheme, TaskFacts
 from ppbench.wire import control, handshake
@@ -50,7 +51,7 @@ class Parties:
         """Participants that died where the card allows it -> how."""
         self._groups = _groups(self.names, participants_per_process)
         self._pairs = [(a, b) for a in self.names for b in self.names if rank(a) < rank(b) and role_of(a) != role_of(b)]
-        self._wire = WIRES[wire](self._pairs, threads, log_dir)
+        self._wire = WIRES[wire](self._pairs, threads, log_dir, _interpreter(scheme))
         self._deadline_s = deadline_s
         self._ends_at_s = 0.0
         self._record_view = record_view
@@ -228,6 +229,11 @@ class Parties:
     def _late(self, awaited: Iterable[str]) -> JobFailed:
         states = ", ".join(f"{name} ({self._wire.state(name)})" for name in sorted(awaited, key=rank))
         return JobFailed(f"the deadline of {self._deadline_s:g} s passed in {self._stage}, waiting for {states}")
+
+
+def _interpreter(scheme: Scheme) -> Interpreter:
+    own = scheme.interpreter()
+    return Interpreter() if own is None else Interpreter(str(own), (type(scheme).__module__.partition(".")[0],))
 
 
 def _names(scheme: Scheme, n_participants: int) -> list[str]:

@@ -41,6 +41,10 @@ class Plugin:
         needs = " ".join(f"'{need}'" for need in missing)
         return f"'{cls.name}' needs what is not installed: pip install {needs}"
 
+    def unavailable(self) -> str | None:
+        """None if it can run here with these options, else the reason as `why_not` gives it."""
+        return self.why_not()
+
     def options(self) -> dict[str, Any]:
         """Every option by name."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

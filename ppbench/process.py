@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import dataclasses
+import importlib.util
 import os
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from ppbench.errors import UnavailableError
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -18,8 +25,8 @@ def n_cpus() -> int:
 
 
 def module_command(module: str) -> list[str]:
-    """To run a module; without -P, a folder `schemes` where the user happens to be would come before ours."""
-    return [sys.executable, "-P", "-m", module]
+    """To run a module with the Python that runs this."""
+    return Interpreter().command(module)
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -29,6 +36,36 @@ def environment(threads: int) -> dict[str, str]:
         **{variable: str(threads) for variable in _THREAD_VARIABLES},
         "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
     }
+
+
+@dataclasses.dataclass(frozen=True)
+class Interpreter:
+    """The Python that the parties of a scheme run in: this one, or that of an environment with other versions."""
+
+    path: str = sys.executable
+    packages: tuple[str, ...] = ()
+    """Top-level packages, besides ppbench, that an environment of its own borrows from this one."""
+
+    @contextlib.contextmanager
+    def environment(self, threads: int) -> Iterator[dict[str, str]]:
+        """Inside, a child with this environment finds ppbench, and in an environment of its own nothing else of ours:
+        a folder of links stands for the packages, because the folder they are in may hold a whole installation.
+        """
+        own = environment(threads)
+        if self.path == sys.executable:
+            yield own
+            return
+        with tempfile.TemporaryDirectory(prefix="ppbench-packages-") as folder:
+            for package in {"ppbench", *self.packages}:
+                found = importlib.util.find_spec(package)
+                if found is None or not found.submodule_search_locations:
+                    raise UnavailableError(f"the package {package} cannot be lent to {self.path}: it has no folder")
+                (Path(folder) / package).symlink_to(Path(found.submodule_search_locations[0]).resolve())
+            yield {**own, "PYTHONPATH": folder}
+
+    def command(self, module: str) -> list[str]:
+        """To run a module; without -P, a folder `schemes` where the user happens to be would come before ours."""
+        return [self.path, "-P", "-m", module]
 
 
 def kill_session(process: subprocess.Popen[bytes]) -> None:

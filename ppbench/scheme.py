@@ -6,6 +6,7 @@ import abc
 import dataclasses
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
@@ -153,6 +154,10 @@ class Scheme(Plugin, abc.ABC):
 
     def check(self, task: Task) -> None:
         """Raise ConfigError if these options and this task cannot go together; nothing has been started yet."""
+
+    def interpreter(self) -> Path | None:
+        """The Python that the parties run in, where an engine's pins need an environment of its own; None: this one."""
+        return None
 
     @classmethod
     def takes_part_in(cls, stage: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import venv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from tests.sketches.barni import Barni
 from tests.sketches.common import LeastSquares
 from tests.sketches.cryptonets import EVALUATION_KEY_BYTES, CryptoNets
 from tests.sketches.dealer import WithDealer
+from tests.sketches.elsewhere import Elsewhere
 from tests.sketches.engine import WithEngine
 from tests.sketches.k_anonymity import QUASI_IDENTIFIERS, KAnonymity
 from tests.sketches.projections import Projections
@@ -119,6 +121,20 @@ def test_an_engines_own_sockets_are_counted_to_the_byte(run: Callable[..., Ran])
     assert ran.total("online", "rounds") == 2
     assert ran.total("online", "agreement") == 1
     assert [entry["name"] for entry in ran.view("coordinator")] == ["masked samples"] * 2
+
+
+def test_parties_run_in_an_environment_of_their_own(run: Callable[..., Ran], tmp_path: Path) -> None:
+    environment = tmp_path / "environment"
+    venv.create(environment, with_pip=False)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    # What such an environment has of its own: here a loan of numpy.
+    (packages / "numpy").symlink_to(Path(np.__file__).parent)
+    (packages / "numpy.libs").symlink_to(Path(np.__file__).parent.with_name("numpy.libs"))
+    ran = run(Elsewhere(python=str(environment / "bin" / "python")), n_samples=4)
+    for party in ("coordinator", "participant-0"):
+        told = {name: array.tobytes().decode() for name, array in ran.published(party).items()}
+        assert told["prefix"] == str(environment)
+        assert not Path(told["path"]).exists(), "the links are left behind"
 
 
 @pytest.mark.slow

@@ -11,12 +11,12 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ppbench.errors import PeerGone, ProtocolError
+from ppbench.errors import PeerGone, ProtocolError, UnavailableError
 from ppbench.host import Host
-from ppbench.process import environment, kill_session, module_command
+from ppbench.process import Interpreter, kill_session
 from ppbench.wire import handshake
 from ppbench.wire.connection import Connection
 
@@ -53,7 +53,9 @@ class Wire(abc.ABC):
 class TcpWire(Wire):
     """Each group of parties in a process of its own session, joined over loopback TCP."""
 
-    def __init__(self, pairs: Sequence[tuple[str, str]], threads: int, log_dir: Path) -> None:
+    def __init__(self, pairs: Sequence[tuple[str, str]], threads: int, log_dir: Path, interpreter: Interpreter) -> None:
+        self._interpreter = interpreter
+        self._resources = contextlib.ExitStack()
         self._threads = threads
         self._log_dir = log_dir
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -69,8 +71,9 @@ class TcpWire(Wire):
             token_file.write(token.hex())
             token_file.flush()
             host, port = listener.getsockname()
+            environment = self._resources.enter_context(self._interpreter.environment(self._threads))
             for group in groups:
-                self._launch(group, f"{host}:{port}", token_file.name)
+                self._launch(group, f"{host}:{port}", token_file.name, environment)
             return self._accept_all(listener, {name for group in groups for name in group}, token, deadline_s)
 
     def dials(self) -> bool:
@@ -96,16 +99,17 @@ class TcpWire(Wire):
         """See `Wire.close`."""
         for process in set(self._processes.values()):
             kill_session(process)
+        self._resources.close()
 
-    def _launch(self, group: Sequence[str], address: str, token_file: str) -> None:
-        command = [*module_command("ppbench.host"), "--connect", address, "--token-file", token_file, *group]
+    def _launch(self, group: Sequence[str], address: str, token_file: str, environment: Mapping[str, str]) -> None:
+        command = [*self._interpreter.command("ppbench.host"), "--connect", address, "--token-file", token_file, *group]
         with open(self._log_dir / f"{group[0]}.log", "ab") as log:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environment(self._threads),
+                env=environment,
                 start_new_session=True,
             )
         for name in group:
@@ -139,7 +143,9 @@ class TcpWire(Wire):
 class MemoryWire(Wire):
     """All parties in threads of this process, joined by socket pairs: for tests; costs are not to be quoted."""
 
-    def __init__(self, pairs: Sequence[tuple[str, str]], threads: int, log_dir: Path) -> None:
+    def __init__(self, pairs: Sequence[tuple[str, str]], threads: int, log_dir: Path, interpreter: Interpreter) -> None:
+        if interpreter != Interpreter():
+            raise UnavailableError("an interpreter of its own needs processes: wire=tcp")
         self._pairs = pairs
         self._threads: dict[str, threading.Thread] = {}
         self._sockets: list[socket.socket] = []
@@ -186,7 +192,10 @@ class MemoryWire(Wire):
         return pair
 
 
-WIRES: dict[str, Callable[[Sequence[tuple[str, str]], int, Path], Wire]] = {"tcp": TcpWire, "memory": MemoryWire}
+WIRES: dict[str, Callable[[Sequence[tuple[str, str]], int, Path, Interpreter], Wire]] = {
+    "tcp": TcpWire,
+    "memory": MemoryWire,
+}
 
 
 def _process_state(pid: int) -> str:
