@@ -18,6 +18,7 @@ from ppbench.report import units
 from ppbench.report.groups import grouped
 from ppbench.report.paper import paper_comparison
 from ppbench.report.summary import COLUMNS
+from ppbench.report.sweeps import sweeps
 from ppbench.report.table import text_table
 from ppbench.report.write import write_report
 
@@ -235,3 +236,17 @@ def _on_mnist(job: JobRecord) -> JobRecord:
     """The job, as if it had been measured on the paper's task."""
     changed = [r.model_copy(update={"value": 10_000}) if r.metric == "n_samples" else r for r in job.records]
     return job.model_copy(update={"dataset": "mnist", "model": "lenet", "records": changed})
+
+
+def test_a_sweep_is_drawn_against_the_option_it_varies(tmp_path: Path) -> None:
+    ppbench.run("scheme=obfnet", "scheme.raw_fraction=0.25,0.5,1.0", "scheme.epochs=1", *TASK, results_dir=tmp_path)
+    (sweep,) = sweeps(grouped(records.read_all(tmp_path)))
+    assert (sweep.scheme, sweep.option) == ("obfnet", "scheme.raw_fraction")
+    (line,) = sweep.lines
+    assert [number for number, _ in line.points] == [0.25, 0.5, 1.0]
+    assert imread(tmp_path / "accuracy_vs_options.png").shape[1] == 1400
+
+
+def test_nothing_that_was_not_swept_is_drawn_against_an_option(results: Path) -> None:
+    assert sweeps(grouped(records.read_all(results))) == []
+    assert not (results / "accuracy_vs_options.png").exists()

@@ -91,7 +91,7 @@ def task_title(groups: Sequence[Group]) -> str:
 
 
 def _key(job: JobRecord) -> str:
-    return digest({"scheme": job.scheme, **_settings(job)})
+    return digest({"scheme": job.scheme, **settings(job)})
 
 
 def _rank(job: JobRecord) -> tuple[str, str, int]:
@@ -108,15 +108,15 @@ def _label(job: JobRecord, firsts: Sequence[JobRecord]) -> str:
     def name(other: JobRecord) -> tuple[str, ...]:
         return other.scheme, other.variant, other.dataset, other.model
 
-    own = _settings(job)
-    namesakes = [_settings(other) for other in firsts if name(other) == name(job)]
+    own = settings(job)
+    namesakes = [settings(other) for other in firsts if name(other) == name(job)]
     telling = [key for key in own if any(other.get(key) != own[key] for other in namesakes)]
     details = job.variant.split(",") if job.variant else []
     details += [f"{key.rpartition('.')[2]}={own[key]}" for key in telling]
     return f"{job.scheme} ({', '.join(details)})" if details else job.scheme
 
 
-def _settings(job: JobRecord) -> dict[str, Any]:
+def settings(job: JobRecord) -> dict[str, Any]:
     """Everything that was asked for and decides what is measured, flat, but not the seed."""
     flat = _flat(job.config, "")
     ignored = {"seed", *(f"measure.{option}" for option in _HOW_OFTEN)}

@@ -106,6 +106,11 @@ def scheme_styles(groups: Iterable[Group]) -> dict[str, dict[str, Any]]:
     }
 
 
+def series_styles(n: int) -> list[dict[str, Any]]:
+    """Colour and marker of each of n lines."""
+    return [{"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]} for i in range(n)]
+
+
 def how_often(groups: Sequence[Group]) -> str:
     """How many passes and processes the medians are over, such as "median of 3 passes in 1 process"."""
     passes = [int(p * r) for g in groups for p, r in zip(g.values("processes"), g.values("repetitions"), strict=True)]

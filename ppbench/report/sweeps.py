@@ -1,0 +1,135 @@
+"""Accuracy against every numeric option that a sweep varied: epsilon, dimensions kept, participants."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from ppbench.report import units
+from ppbench.report.groups import Group, settings
+from ppbench.report.style import (
+    GREY,
+    SMALL_PT,
+    WIDTH_IN,
+    add_caption,
+    caption_height,
+    how_often,
+    new_figure,
+    series_styles,
+)
+
+_MIN_POINTS = 3
+_PANEL_IN = 2.6
+_LEGEND_LINE_IN = 0.17
+_LOG_FROM = 20.0
+"""An axis whose largest value is so many times its smallest is logarithmic."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """Jobs of one scheme that differ in one number alone."""
+
+    label: str
+    points: tuple[tuple[float, Group], ...]
+    """Sorted by the number."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """What one picture's panel shows."""
+
+    scheme: str
+    task: tuple[str, str]
+    option: str
+    """Key of the configuration, such as `scheme.epsilon`."""
+    lines: tuple[Line, ...]
+
+
+def sweeps(groups: Sequence[Group]) -> list[Sweep]:
+    """Every scheme's numeric options that took at least three values while all else stayed as it was."""
+    families: dict[tuple[str, tuple[str, str]], list[tuple[Group, Mapping[str, Any]]]] = {}
+    for group in groups:
+        if group.median("accuracy") is not None:
+            families.setdefault((group.scheme, group.task), []).append((group, settings(group.jobs[0])))
+    found = []
+    for (scheme, task), members in families.items():
+        for option in sorted({key for _, own in members for key, value in own.items() if _is_number(value)}):
+            lines = _lines(members, option)
+            if lines:
+                found.append(Sweep(scheme, task, option, lines))
+    return found
+
+
+def accuracy_vs_options(groups: Sequence[Group]) -> Figure | None:
+    """A panel for each sweep; a dashed line where the model alone is."""
+    shown = sweeps(groups)
+    if not shown:
+        return None
+    caption = f"Accuracy of the answers that participants end up with; {how_often(groups)}."
+    if any(_plaintext(groups, sweep) is not None for sweep in shown):
+        caption += " Dashed: the model on clear samples."
+    legends = [_LEGEND_LINE_IN * len(sweep.lines) + 0.1 if len(sweep.lines) > 1 else 0.0 for sweep in shown]
+    figure = new_figure(sum(legends) + len(shown) * (_PANEL_IN + 1.0) + caption_height(caption))
+    top = figure.get_figheight()
+    for sweep, legend_in in zip(shown, legends, strict=True):
+        top -= 0.4 + _PANEL_IN
+        axes = figure.add_axes(
+            (0.7 / WIDTH_IN, top / figure.get_figheight(), 1 - 0.85 / WIDTH_IN, _PANEL_IN / figure.get_figheight())
+        )
+        _draw(axes, sweep, _plaintext(groups, sweep))
+        if legend_in:
+            axes.legend(loc="upper left", bbox_to_anchor=(0, -0.17), frameon=False, fontsize=SMALL_PT, borderaxespad=0)
+        top -= 0.6 + legend_in
+    add_caption(figure, caption)
+    return figure
+
+
+def _lines(members: Sequence[tuple[Group, Mapping[str, Any]]], option: str) -> tuple[Line, ...]:
+    by_rest: dict[tuple[tuple[str, str], ...], dict[float, Group]] = {}
+    for group, own in members:
+        value = own.get(option)
+        if _is_number(value) and value != 0:  # 0 stands for "not set"
+            rest = tuple(sorted((key, repr(other)) for key, other in own.items() if key != option))
+            by_rest.setdefault(rest, {})[float(value)] = group  # type: ignore[arg-type]
+    kept = {rest: points for rest, points in by_rest.items() if len(points) >= _MIN_POINTS}
+    differing = {key for rest in kept for key, value in rest if any((key, value) not in other for other in kept)}
+    return tuple(
+        Line(
+            ", ".join(f"{key.rpartition('.')[2]}={value.strip(chr(39))}" for key, value in rest if key in differing),
+            tuple(sorted(points.items())),
+        )
+        for rest, points in kept.items()
+    )
+
+
+def _draw(axes: Axes, sweep: Sweep, plaintext: float | None) -> None:
+    numbers = [number for line in sweep.lines for number, _ in line.points]
+    for line, style in zip(sweep.lines, series_styles(len(sweep.lines)), strict=True):
+        accuracies = [group.median("accuracy") or 0.0 for _, group in line.points]
+        axes.plot([number for number, _ in line.points], accuracies, label=line.label, markersize=5, **style)
+    if plaintext is not None:
+        axes.axhline(plaintext, color=GREY, linestyle="--", linewidth=1)
+    if max(numbers) / min(numbers) >= _LOG_FROM:
+        axes.set_xscale("log")
+    axes.set_xticks(sorted(set(numbers)), minor=False)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: units.number(value)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
+    axes.set_xlabel(sweep.option)
+    axes.set_title(f"{sweep.scheme}: {', '.join(sweep.task)}")
+    axes.grid(axis="y", color=GREY, alpha=0.25)
+
+
+def _plaintext(groups: Sequence[Group], sweep: Sweep) -> float | None:
+    shown = {id(group) for line in sweep.lines for _, group in line.points}
+    own = [group.median("accuracy_plaintext") for group in groups if id(group) in shown]
+    return own[0] if own and sweep.lines[0].points[0][1].jobs[0].task == "inference" else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
