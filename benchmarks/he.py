@@ -25,13 +25,14 @@ from matplotlib.figure import Figure
 from ppbench import provenance
 from ppbench.bundle import Array
 from ppbench.data.mnist import Mnist
+from ppbench.he import seal
 from ppbench.models.network import Network
 from ppbench.models.square import SquareTutorial
 from ppbench.process import n_cpus
 from ppbench.progress import silent
 from ppbench.scheme import TaskFacts
 from ppbench.task import trained
-from schemes.cryptonets import CryptoNets, seal
+from schemes.cryptonets import CryptoNets
 from schemes.cryptonets.layout import HIDDEN
 
 T = TypeVar("T")

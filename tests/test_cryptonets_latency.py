@@ -15,6 +15,7 @@ from ppbench.bundle import Array
 from ppbench.data.digits import Digits
 from ppbench.data.mnist import Mnist
 from ppbench.errors import ConfigError, DataError, ProtocolError
+from ppbench.he import seal
 from ppbench.job import Job, MeasureOptions, TaskOptions
 from ppbench.models.mlp import Mlp
 from ppbench.models.model import Model
@@ -23,7 +24,7 @@ from ppbench.models.square import CryptoNetsModel, SquareTutorial
 from ppbench.records import JobRecord
 from ppbench.report.summary import summary
 from ppbench.scheme import Scheme, TaskFacts
-from schemes.cryptonets import CryptoNets, latency, seal
+from schemes.cryptonets import CryptoNets, latency, parameters
 from schemes.cryptonets.layout import HIDDEN, Layers, Layout
 from tests.watched_cryptonets import HOLDS_KEY, KEY, Careless, Watched
 
@@ -180,7 +181,7 @@ def test_bad_parameters_are_named_before_a_key_is_made(
     def no_key(*_: object) -> None:
         raise AssertionError("a key is made")
 
-    monkeypatch.setattr(seal, "make_context", no_key)
+    monkeypatch.setattr(parameters, "make_context", no_key)
     network = untrained()
     with pytest.raises(ConfigError, match=message):
         check(options, network)

@@ -18,12 +18,13 @@ from ppbench.bundle import Array
 from ppbench.data.digits import Digits
 from ppbench.data.mnist import Mnist
 from ppbench.errors import ConfigError, DataError, ProtocolError
+from ppbench.he import seal, wire
 from ppbench.job import Job, MeasureOptions, TaskOptions
 from ppbench.models.network import AvgPool2d, Conv2d, Flatten, Linear, Network, ReLU, Square
 from ppbench.models.square import CryptoNetsModel
 from ppbench.report.summary import summary
 from ppbench.scheme import TaskFacts
-from schemes.cryptonets import CryptoNets, seal, throughput_parameters, throughput_wire
+from schemes.cryptonets import CryptoNets, throughput_parameters
 from schemes.cryptonets.affine import Affine, affine_maps
 from schemes.cryptonets.residues import MAX_ROW_NORM, BlockedMatrix, Squarer, row_norm, to_unsigned
 from schemes.cryptonets.throughput_layers import FirstLayers
@@ -136,10 +137,10 @@ def test_unsigned_residues_are_exact(prime: int, seed: int) -> None:
 @given(st.integers(0, 2**32), st.sampled_from([1, 2, 3, 4]))
 def test_packed_residues_come_back(seed: int, n_bytes: int) -> None:
     residues = np.random.default_rng(seed).integers(0, 256**n_bytes, (2, 8), np.uint64)
-    packed = throughput_wire.pack(residues, n_bytes)
+    packed = wire.pack(residues, n_bytes)
     assert packed.shape == (2, 8, n_bytes)
     unpacked = np.empty((2, 8))
-    throughput_wire.unpack(packed, unpacked)
+    wire.unpack(packed, unpacked)
     assert (unpacked == residues).all()
 
 
@@ -149,10 +150,7 @@ def test_the_first_layers_are_exact(seed: int) -> None:
     first = Affine(random.integers(-2000, 2000, (70, 6)).astype(float), random.normal(0, 3, 70))
     second = Affine(random.integers(-1000, 1000, (3, 70)).astype(float), np.zeros(3))
     pixels = np.stack([random.integers(0, prime, (6, 2, degree), np.uint64) for prime in primes], axis=2)
-    packed = [
-        throughput_wire.pack(pixels[:, 0, index], throughput_wire.n_bytes_of(prime))
-        for index, prime in enumerate(primes)
-    ]
+    packed = [wire.pack(pixels[:, 0, index], wire.n_bytes_of(prime)) for index, prime in enumerate(primes)]
     found = FirstLayers(first, second, scale)(packed, pixels[:, 1], primes)
     matrix, bias = exact(first.matrix), exact(np.rint(first.bias * scale))
     for index, prime in enumerate(primes):
@@ -191,7 +189,7 @@ def test_a_ciphertext_in_parts_is_the_ciphertext(kind: str) -> None:
     scheme = KINDS[kind]
     client, server = pair(scheme, small_network())
     values = np.linspace(0, 1, client._parameters.n_slots)
-    residues, seed = throughput_wire.seeded_parts(client._encrypted(values))
+    residues, seed = wire.seeded_parts(client._encrypted(values))
     second = server._assembler.expand(np.frombuffer(seed, np.uint8))
     ciphertext = server._assembler.ciphertext(np.stack([residues, second]), 2.0 ** client._parameters.scale_bits[0])
     client._n_samples = len(values)

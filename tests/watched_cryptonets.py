@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ppbench.bundle import Array, Tree
+from ppbench.he import seal
 from ppbench.party import Party
 from ppbench.scheme import Role
-from schemes.cryptonets import CryptoNets, scheme, seal
+from schemes.cryptonets import CryptoNets, scheme
 
 KEY = "secret key"
 HOLDS_KEY = "holds a secret key"

@@ -15,12 +15,13 @@ import numpy as np
 
 from ppbench.bundle import Array
 from ppbench.errors import ConfigError, ProtocolError
+from ppbench.he import seal
+from ppbench.he.seal import Seal
 from ppbench.models.network import Network
 from ppbench.scheme import TaskFacts
-from schemes.cryptonets import seal
 from schemes.cryptonets.layout import Layers, Layout
+from schemes.cryptonets.parameters import Parameters
 from schemes.cryptonets.rounding import Rounding
-from schemes.cryptonets.seal import Parameters, Seal
 
 if TYPE_CHECKING:
     from schemes.cryptonets.scheme import CryptoNets
@@ -60,7 +61,7 @@ class Client:
         self._layout = _layout(parameters, task)
         self._scale = 2.0 ** parameters.scale_bits[0]
         self._degree = parameters.poly_modulus_degree
-        self._context = seal.make_context(parameters)
+        self._context = parameters.context()
         self._generator = sealapi.KeyGenerator(self._context)
         secret_key = self._generator.secret_key()
         self._encryptor = sealapi.Encryptor(self._context, secret_key)
@@ -103,7 +104,7 @@ class Server:
 
         self._sealapi = sealapi
         parameters = Parameters.chosen(scheme, RECOMMENDED)
-        self._context = seal.make_context(parameters)
+        self._context = parameters.context()
         self._encoder = sealapi.CKKSEncoder(self._context)
         self._evaluator = sealapi.Evaluator(self._context)
         self._layout = Layout(parameters.n_slots, network.input_shape[1:], network.shapes[-1][0])

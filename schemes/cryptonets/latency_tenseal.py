@@ -9,11 +9,12 @@ import numpy as np
 
 from ppbench.bundle import Array
 from ppbench.errors import ProtocolError
+from ppbench.he import seal
+from ppbench.he.seal import Seal
 from ppbench.models.network import Network
 from ppbench.scheme import TaskFacts
-from schemes.cryptonets import seal
 from schemes.cryptonets.layout import KERNEL, STRIDE, Layers, Layout
-from schemes.cryptonets.seal import Parameters, Seal
+from schemes.cryptonets.parameters import Parameters
 
 if TYPE_CHECKING:
     from schemes.cryptonets.scheme import CryptoNets

@@ -12,9 +12,9 @@ import numpy as np
 
 from ppbench.bundle import Array
 from ppbench.errors import ProtocolError
-from schemes.cryptonets import seal
-from schemes.cryptonets.seal import Seal
-from schemes.cryptonets.throughput_wire import Assembler, pack, residues_of, unpack
+from ppbench.he import seal
+from ppbench.he.seal import Seal
+from ppbench.he.wire import Assembler, pack, residues_of, unpack
 
 _SPARE_BITS = 7
 """log2 of the scale over the standard deviation, in a slot, of what rounding adds."""

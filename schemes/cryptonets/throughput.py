@@ -17,9 +17,17 @@ import numpy as np
 
 from ppbench.bundle import Array
 from ppbench.errors import ProtocolError
+from ppbench.he.seal import Seal, levels, load, primes, save
+from ppbench.he.wire import (
+    SEED_BYTES,
+    Assembler,
+    check_shapes,
+    n_bytes_of,
+    pack,
+    seeded_parts,
+)
 from ppbench.models.network import Network
 from ppbench.scheme import TaskFacts
-from schemes.cryptonets.seal import Seal, levels, load, primes, save
 from schemes.cryptonets.throughput_layers import FirstLayers
 from schemes.cryptonets.throughput_parameters import (
     Quantised,
@@ -27,14 +35,6 @@ from schemes.cryptonets.throughput_parameters import (
     context,
     largest_logit,
     parameters,
-)
-from schemes.cryptonets.throughput_wire import (
-    SEED_BYTES,
-    Assembler,
-    check_shapes,
-    n_bytes_of,
-    pack,
-    seeded_parts,
 )
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ppbench.bundle import Array
+from ppbench.he.wire import unpack
 from schemes.cryptonets.affine import Affine
 from schemes.cryptonets.residues import BlockedMatrix, Squarer, to_unsigned
-from schemes.cryptonets.throughput_wire import unpack
 
 _WIDTH = 512
 """Coefficients at a time: all that is computed of them, 23 MB on CryptoNets' network, stays near the processor."""

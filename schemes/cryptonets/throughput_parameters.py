@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ppbench.errors import ConfigError, in_range
+from ppbench.he.seal import Seal, check_secure
 from ppbench.models.network import Network
 from ppbench.scheme import TaskFacts
 from schemes.cryptonets.affine import Affine, affine_maps
+from schemes.cryptonets.parameters import Parameters
 from schemes.cryptonets.residues import MAX_PRIME_BITS, MAX_ROW_NORM, row_norm
-from schemes.cryptonets.seal import Parameters, Seal, check_secure, make_context
 
 if TYPE_CHECKING:
     from schemes.cryptonets.scheme import CryptoNets
@@ -42,7 +43,7 @@ def context(scheme: CryptoNets) -> Seal:
     """A SEALContext of 128-bit security. Raises ConfigError if SEAL refuses the parameters."""
     chosen = parameters(scheme)
     if scheme.evaluation_keys:
-        return make_context(chosen)
+        return chosen.context()
     import tenseal.sealapi as sealapi
 
     check_secure(chosen.poly_modulus_degree, chosen.modulus_bits)

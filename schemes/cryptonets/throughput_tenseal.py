@@ -13,11 +13,12 @@ import numpy as np
 
 from ppbench.bundle import Array
 from ppbench.errors import ConfigError, ProtocolError, in_range
+from ppbench.he import seal
+from ppbench.he.seal import Seal
 from ppbench.models.network import Network
 from ppbench.scheme import TaskFacts
-from schemes.cryptonets import seal
 from schemes.cryptonets.affine import Affine, affine_maps
-from schemes.cryptonets.seal import Parameters, Seal
+from schemes.cryptonets.parameters import Parameters
 
 if TYPE_CHECKING:
     from schemes.cryptonets.scheme import CryptoNets

@@ -1,6 +1,6 @@
 """Ciphertexts as residues: SEAL's serialisation taken apart and put together, and residues in whole bytes.
 
-A ciphertext of SEAL 4 in the NTT form of CKKS is, little-endian:
+A ciphertext of SEAL 4, in the NTT form of CKKS or as the coefficients of BFV, is, little-endian:
 
     header | parms_id 4 x u64 | NTT form u8 | components u64 | N u64 | primes u64 | scale f64 | correction factor u64
     header | number of residues u64 | residues (components, primes, N) u64
@@ -21,7 +21,7 @@ import numpy as np
 
 from ppbench.bundle import Array
 from ppbench.errors import ProtocolError
-from schemes.cryptonets.seal import Seal, load, save
+from ppbench.he.seal import Seal, load, save
 
 SEED_BYTES = 64
 _HEADER = struct.Struct("<HBBBBHQ")
@@ -83,14 +83,16 @@ class Assembler:
         header = sealapi.Serialization.SEALHeader()
         self._version = (header.version_major, header.version_minor)
         # Only the seed differs from one expansion to the next.
-        nothing = np.zeros(self._shape, "<u8")
-        info = self._header(1 + SEED_BYTES) + bytes([_BLAKE2XB]) + bytes(SEED_BYTES)
-        self._seeded = np.frombuffer(bytearray(self._stream(nothing, 2, 1.0, info)), np.uint8)
+        nothing = self._stream(np.zeros(self._shape, "<u8"), 2, 1.0, self._seed_info(bytes(SEED_BYTES)))
+        self._seeded = np.frombuffer(bytearray(nothing), np.uint8)
 
     def ciphertext(self, residues: Array, scale: float, ntt_form: bool = True) -> Seal:
         """Residues (components, primes, N) uint64 as a ciphertext; without NTT form they are coefficients."""
-        stream = self._stream(residues, len(residues), scale, b"", ntt_form)
-        return load(self._sealapi.Ciphertext(self._context), self._context, np.frombuffer(stream, np.uint8))
+        return self._loaded(self._stream(residues, len(residues), scale, b"", ntt_form))
+
+    def seeded(self, first: Array, seed: Array, scale: float, ntt_form: bool = True) -> Seal:
+        """First component (primes, N) uint64 and the seed (64,) uint8 of the second as a whole ciphertext."""
+        return self._loaded(self._stream(first, 2, scale, self._seed_info(seed.tobytes()), ntt_form))
 
     def expand(self, seed: Array) -> Array:
         """The second component (primes, N) uint64 whose seed (64,) uint8 came with the first. By SEAL itself."""
@@ -98,6 +100,12 @@ class Assembler:
         body = saved_body(load(self._sealapi.Ciphertext(self._context), self._context, self._seeded))
         second: Array = _residues(body, (2, *self._shape))[1]
         return second
+
+    def _loaded(self, stream: bytes) -> Seal:
+        return load(self._sealapi.Ciphertext(self._context), self._context, np.frombuffer(stream, np.uint8))
+
+    def _seed_info(self, seed: bytes) -> bytes:
+        return self._header(1 + SEED_BYTES) + bytes([_BLAKE2XB]) + seed
 
     def _header(self, size: int) -> bytes:
         return _HEADER.pack(_MAGIC, _HEADER.size, *self._version, _NO_COMPRESSION, 0, _HEADER.size + size)

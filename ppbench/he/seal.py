@@ -1,4 +1,4 @@
-"""Microsoft SEAL, as `tenseal.sealapi` binds it: parameters with their checks, and ciphertexts as bytes.
+"""Microsoft SEAL, as `tenseal.sealapi` binds it: contexts of checked security, and ciphertexts and keys as bytes.
 
 SEAL writes to and reads from paths only, so what is sent passes through files in memory (`memfd_create`), which
 no other process can open by name and which vanish when they are closed.
@@ -7,18 +7,14 @@ no other process can open by name and which vanish when they are closed.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
 from ppbench.bundle import Array
 from ppbench.errors import ConfigError, ProtocolError, in_range
-
-if TYPE_CHECKING:
-    from schemes.cryptonets.scheme import CryptoNets
 
 Seal: TypeAlias = Any
 """An object of SEAL's; its Python module has no type stubs."""
@@ -34,47 +30,8 @@ MAX_PRIME_BITS = 60
 """SEAL's own bound for one prime of the coefficient modulus."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Parameters:
-    """CKKS parameters."""
-
-    poly_modulus_degree: int
-    """N; a ciphertext has N/2 slots."""
-    modulus_bits: tuple[int, ...]
-    """Size of each prime of the coefficient modulus; the last one is the special prime, for key switching only."""
-    scale_bits: tuple[int, ...]
-    """log2 of the factors by which values are multiplied before they are rounded; what each is for, a packing says."""
-
-    @property
-    def n_slots(self) -> int:
-        """Values in one ciphertext."""
-        return self.poly_modulus_degree // 2
-
-    @classmethod
-    def chosen(cls, scheme: CryptoNets, recommended: Parameters) -> Parameters:
-        """The scheme's options, and what a packing recommends where they are left at 0 or ()."""
-        return cls(
-            scheme.poly_modulus_degree or recommended.poly_modulus_degree,
-            scheme.modulus_bits or recommended.modulus_bits,
-            scheme.scale_bits or recommended.scale_bits,
-        )
-
-    def check(self, n_primes: int, n_scales: int) -> None:
-        """Raise ConfigError for what SEAL cannot use, is not secure, or is not as many as the circuit needs."""
-        check_secure(self.poly_modulus_degree, self.modulus_bits)
-        if len(self.modulus_bits) != n_primes:
-            raise ConfigError(
-                f"scheme.modulus_bits={list(self.modulus_bits)} must have {n_primes} primes: fewer are not deep enough "
-                "for the network, and more only make it slower"
-            )
-        if len(self.scale_bits) != n_scales:
-            raise ConfigError(f"scheme.scale_bits={list(self.scale_bits)} must have {n_scales} values")
-        for bits in self.scale_bits:
-            in_range("scheme.scale_bits", bits, 1, MAX_PRIME_BITS)
-
-
 def check_secure(poly_modulus_degree: int, modulus_bits: tuple[int, ...]) -> None:
-    """Raise ConfigError unless the standard promises 128 bits of security; `modulus_bits` as in `Parameters`."""
+    """Raise ConfigError unless the standard promises 128 bits of security with primes of these sizes."""
     if poly_modulus_degree not in MAX_MODULUS_BITS:
         known = ", ".join(map(str, MAX_MODULUS_BITS))
         raise ConfigError(f"scheme.poly_modulus_degree={poly_modulus_degree} must be one of {known}")
@@ -89,20 +46,28 @@ def check_secure(poly_modulus_degree: int, modulus_bits: tuple[int, ...]) -> Non
         )
 
 
-def make_context(parameters: Parameters) -> Seal:
-    """A SEALContext of 128-bit security. Raises ConfigError if SEAL refuses the parameters."""
+def make_context(poly_modulus_degree: int, modulus_bits: tuple[int, ...], plain_modulus: int | None = None) -> Seal:
+    """A SEALContext of 128-bit security: of CKKS, or with a plain modulus of BFV.
+
+    Raises ConfigError if SEAL refuses the parameters.
+    """
     import tenseal.sealapi as sealapi
 
-    encryption = sealapi.EncryptionParameters(sealapi.SCHEME_TYPE.CKKS)
-    encryption.set_poly_modulus_degree(parameters.poly_modulus_degree)
+    kind = sealapi.SCHEME_TYPE.CKKS if plain_modulus is None else sealapi.SCHEME_TYPE.BFV
+    encryption = sealapi.EncryptionParameters(kind)
+    encryption.set_poly_modulus_degree(poly_modulus_degree)
     try:
-        primes = sealapi.CoeffModulus.Create(parameters.poly_modulus_degree, list(parameters.modulus_bits))
+        encryption.set_coeff_modulus(sealapi.CoeffModulus.Create(poly_modulus_degree, list(modulus_bits)))
     except RuntimeError as error:
-        raise ConfigError(f"scheme.modulus_bits={list(parameters.modulus_bits)}: SEAL says '{error}'") from None
-    encryption.set_coeff_modulus(primes)
+        raise ConfigError(f"scheme.modulus_bits={list(modulus_bits)}: SEAL says '{error}'") from None
+    if plain_modulus is not None:
+        encryption.set_plain_modulus(plain_modulus)
     context = sealapi.SEALContext(encryption, True, sealapi.SEC_LEVEL_TYPE.TC128)
     if not context.parameters_set():
-        raise ConfigError(f"SEAL refuses {parameters}: {context.parameters_error_message()}")
+        raise ConfigError(
+            f"SEAL refuses scheme.poly_modulus_degree={poly_modulus_degree} with "
+            f"scheme.modulus_bits={list(modulus_bits)}: {context.parameters_error_message()}"
+        )
     return context
 
 
