@@ -3,12 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: bench test lint clean
+.PHONY: bench test lint spu clean
 
 bench: $(VENV)/.installed
 	$(BIN)/ppbench run -m +experiment=quickstart
 
-test: $(VENV)/.installed lint
+test: $(VENV)/.installed lint spu
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.installed
@@ -22,6 +22,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --constraint constraints.txt --editable '.[test]'
 	$(BIN)/pip install --constraint constraints.txt --no-deps crypten
 	touch $@
+
+# SecretFlow SPU pins numpy below 2, so it has an environment of its own, shared by all checkouts.
+spu: $(VENV)/.installed
+	folder=$$($(BIN)/python -c "from ppbench.cache import cache_dir; print(cache_dir() / 'spu')") && \
+	{ "$$folder/bin/python" -c "import spu" 2>/dev/null || \
+	{ $(PYTHON) -m venv "$$folder" && "$$folder/bin/python" -m pip install spu==0.9.5 pyroute2 cryptography; }; }
 
 clean:
 	rm -rf $(VENV)

@@ -27,7 +27,7 @@ from ppbench.models.network import (
     ReLU,
     Square,
 )
-from schemes.mpc import Mpc, headroom, sign, steps
+from schemes.mpc import Mpc, headroom, plan, sign, steps
 from schemes.mpc.correlations import (
     COORDINATOR,
     PARTICIPANT,
@@ -505,6 +505,23 @@ def test_labels_alone_can_be_revealed(network: Network, dealer: str) -> None:
     (labels,) = Inference(Mpc(reveal="argmax", dealer=dealer), network, images(16)).answers
     assert labels.shape == (16,)
     assert np.array_equal(labels[sure], clear.argmax(axis=1)[sure])
+
+
+def test_relu_comes_behind_the_pooling_of_a_tree_where_it_costs_less() -> None:
+    network = lenet_like()
+    moved, left = (plan.ordered(Mpc(pooling=pooling), network) for pooling in ("tree", "stock"))
+    assert [type(layer) for layer in left.layers] == [type(layer) for layer in network.layers]
+    assert [type(layer) for layer in moved.layers] == [
+        Conv2d,
+        MaxPool2d,
+        ReLU,
+        Conv2d,
+        MaxPool2d,
+        ReLU,
+        Flatten,
+        Linear,
+    ]
+    np.testing.assert_array_equal(moved(images(4)), network(images(4)))
 
 
 @pytest.mark.parametrize("dealer", ["on_demand", "prefetch"])

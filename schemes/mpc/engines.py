@@ -10,10 +10,14 @@ from ppbench.models.network import Network
 from ppbench.party import Party
 
 if TYPE_CHECKING:
+    from schemes.mpc.counts import Counts
     from schemes.mpc.scheme import Mpc
-    from schemes.mpc.session import Counts
 
-ENGINES = {"crypten": "schemes.mpc.crypten_engine", "stock": "schemes.mpc.crypten_engine"}
+ENGINES = {
+    "crypten": "schemes.mpc.crypten_engine",
+    "stock": "schemes.mpc.crypten_engine",
+    "spu": "schemes.mpc.spu.joining",
+}
 """Name -> module with what `Engine` asks for; it is imported only by the parties that use it."""
 
 

@@ -28,6 +28,8 @@ def check(scheme: Mpc, task: Task) -> None:
         if not isinstance(layer, _KNOWN):
             known = ", ".join(kind.__name__ for kind in _KNOWN)
             raise ConfigError(f"model: layer {index} is {type(layer).__name__}; on shares there are {known}")
+    if scheme.engine == "spu":
+        return  # it truncates by pairs of its dealer's, or by a protocol, and compares all bits
     samples = task.facts.unit(task.dataset.test.samples[:_N_SAMPLES])
     compared, wrong = 0.0, 0.0
     values = samples.reshape(-1, *network.input_shape)

@@ -10,7 +10,8 @@ import torch
 from ppbench.bundle import Array
 from ppbench.models.network import Network
 from schemes.mpc import plan
-from schemes.mpc.session import PARTICIPANT, Counts, Session, ends_with_peer
+from schemes.mpc.counts import Counts
+from schemes.mpc.session import PARTICIPANT, Session, ends_with_peer
 from schemes.mpc.source import Source
 
 if TYPE_CHECKING:

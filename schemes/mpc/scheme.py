@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from ppbench.bundle import Tree
+from ppbench.cache import cache_dir
 from ppbench.errors import ConfigError, choose, in_range
 from ppbench.models.network import Network
 from ppbench.party import Party
@@ -14,6 +16,18 @@ from ppbench.scheme import COORDINATOR, Batch, Role, Scheme, SchemeCard, Task, T
 from schemes.mpc import engines, headroom
 from schemes.mpc.outline import outline, weightless
 from schemes.mpc.ring import Ring
+
+SPU_REQUIREMENTS = "spu==0.9.5 pyroute2 cryptography"
+_ENGINES_WITH = {
+    "dealer": ("crypten",),
+    "weights": ("crypten", "spu"),
+    "pooling": ("crypten",),
+    "comparison": ("crypten",),
+    "ring_bits": ("crypten",),
+    "protocol": ("spu",),
+    "environment": ("spu",),
+}
+"""Option -> the engines that have it."""
 
 
 class Computing(Role["Mpc"]):
@@ -129,19 +143,24 @@ class Mpc(Scheme):
     }
 
     engine: str = "crypten"
-    """`crypten`: CrypTen with the protocols of the options below; `stock`: CrypTen as its examples use it."""
+    """`crypten`: CrypTen with the protocols of the options below; `stock`: CrypTen as its examples use it; `spu`:
+    SecretFlow SPU."""
+    protocol: str = "semi2k"
+    """Engine spu: `semi2k`, with a dealer; `cheetah`: two parties alone."""
+    environment: str = ""
+    """Engine spu: folder of the Python environment that has it; empty: `spu` in ppbench's cache folder."""
     provider: str = "ttp"
     """`ttp`: a trusted third party deals; `tfp`: the coordinator does (no privacy: lower bound)."""
     dealer: str = "on_demand"
     """`on_demand`: correlations are asked for when they are used up; `prefetch`: in the offline stage."""
     weights: str = "open_once"
-    """Engine crypten: masked weights are opened once, or for every batch as CrypTen does (`stock`)."""
+    """Masked weights are opened once, or for every batch as CrypTen does (`stock`)."""
     pooling: str = "tree"
     """Engine crypten: maxima of two at a time, ReLU behind them; or CrypTen's (`stock`)."""
     comparison: str = "carry"
     """Engine crypten: signs by a carry tree on bits; or CrypTen's (`stock`)."""
     precision_bits: int = 0
-    """Behind the point of a fixed-point number; 0: 14 for our own protocols, 16 where CrypTen's take part."""
+    """Behind the point of a fixed-point number; 0: 14 for our own protocols, 16 where CrypTen's take part, 18 SPU."""
     ring_bits: int = 0
     """Of a number in all; 0: 56 for our own protocols. CrypTen's have 64."""
     reveal: str = "logits"
@@ -150,6 +169,7 @@ class Mpc(Scheme):
     def __post_init__(self) -> None:
         """Refuse unknown options, and those that the engine does not have."""
         choose("scheme.engine", self.engine, engines.ENGINES)
+        choose("scheme.protocol", self.protocol, ("semi2k", "cheetah"))
         choose("scheme.provider", self.provider, ("ttp", "tfp"))
         choose("scheme.dealer", self.dealer, ("on_demand", "prefetch"))
         choose("scheme.weights", self.weights, ("open_once", "stock"))
@@ -159,11 +179,10 @@ class Mpc(Scheme):
         in_range("scheme.precision_bits", self.precision, 8, 20)
         if self.ring_bits not in (0, 48, 56, 64):
             raise ConfigError(f"scheme.ring_bits={self.ring_bits} must be 48, 56 or 64")
-        ours = {"dealer": "on_demand", "weights": "open_once", "pooling": "tree", "comparison": "carry"}
-        if self.engine != "crypten":
-            for option, default in ours.items():
-                if getattr(self, option) != default:
-                    raise ConfigError(f"scheme.{option}={getattr(self, option)} is for scheme.engine=crypten alone")
+        for option, engines_with_it in _ENGINES_WITH.items():
+            value = getattr(self, option)
+            if self.engine not in engines_with_it and value != type(self).defaults()[option]:
+                raise ConfigError(f"scheme.{option}={value} is for scheme.engine={' or '.join(engines_with_it)} alone")
         if self.is_ours:
             return
         theirs = "CrypTen's own, which the engine or scheme.weights, scheme.pooling or scheme.comparison=stock ask for"
@@ -189,12 +208,12 @@ class Mpc(Scheme):
     @property
     def precision(self) -> int:
         """Bits behind the point."""
-        return self.precision_bits or (14 if self.is_ours else 16)
+        return self.precision_bits or (14 if self.is_ours else 18 if self.engine == "spu" else 16)
 
     @property
     def has_dealer(self) -> bool:
         """Whether a third party deals."""
-        return self.provider == "ttp"
+        return self.provider == "ttp" and self.protocol != "cheetah"
 
     @classmethod
     def why_not(cls) -> str | None:
@@ -204,6 +223,25 @@ class Mpc(Scheme):
         return (
             f"'{cls.name}' needs {', '.join(missing)}: pip install 'ppbench-iot[mpc]' && "
             f"pip install --no-deps {cls.requires['crypten']}"
+        )
+
+    def interpreter(self) -> Path | None:
+        """SPU's own environment."""
+        if self.engine != "spu":
+            return None
+        folder = Path(self.environment).expanduser() if self.environment else cache_dir() / "spu"
+        return folder / "bin" / "python"
+
+    def unavailable(self) -> str | None:
+        """SPU needs nothing here, but an environment of its own: it pins numpy below 2."""
+        python = self.interpreter()
+        if python is None:
+            return self.why_not()
+        if python.exists():
+            return None
+        return (
+            f"'{self.name}' with engine=spu needs an environment of its own: python3 -m venv {python.parents[1]} && "
+            f"{python} -m pip install {SPU_REQUIREMENTS}"
         )
 
     def check(self, task: Task) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import os
 import re
@@ -15,6 +14,7 @@ import numpy as np
 from ppbench.bundle import Array
 from ppbench.errors import PeerGone
 from schemes.mpc.compat import load_crypten
+from schemes.mpc.counts import Counts
 from schemes.mpc.ring import Ring
 
 CrypTen: TypeAlias = Any
@@ -25,15 +25,6 @@ _N_PARTIES = 2
 _WORD_BYTES = 8
 _BROKEN = re.compile(r"gloo|connect|timed? ?out|broken pipe|reset by peer", re.IGNORECASE)
 """In torch's words for a connection that broke or never came."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Counts:
-    """What an engine says that one party did."""
-
-    n_rounds: int = 0
-    n_bytes: int = 0
-    """Sent and received."""
 
 
 class Session:

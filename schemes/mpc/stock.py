@@ -10,7 +10,8 @@ import torch
 from ppbench.bundle import Array
 from ppbench.errors import ConfigError
 from ppbench.models.network import AvgPool2d, Conv2d, Flatten, Layer, Linear, MaxPool2d, Network, ReLU, Square
-from schemes.mpc.session import COORDINATOR, PARTICIPANT, Counts, CrypTen, Session, ends_with_peer
+from schemes.mpc.counts import Counts
+from schemes.mpc.session import COORDINATOR, PARTICIPANT, CrypTen, Session, ends_with_peer
 
 if TYPE_CHECKING:
     from schemes.mpc.scheme import Mpc
