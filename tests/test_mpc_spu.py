@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -178,13 +180,16 @@ class Pair:
             self.dealer.start()
             key = self.dealer.public_key
         spec = {"ports": self.ports, "network": network, "n": n, "patience_s": patience_s, "options": options}
+        self.folder = tempfile.TemporaryDirectory()
         self.parties = [
             subprocess.Popen(
                 [SPU_PYTHON, "-m", "tests.spu_party"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
-                cwd=ROOT,
+                # SPU leaves a folder where it runs.
+                cwd=self.folder.name,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
                 start_new_session=True,
             )
             for _ in range(2)
@@ -199,6 +204,7 @@ class Pair:
         for party in self.parties:
             party.kill()
             party.communicate()
+        self.folder.cleanup()
         if self.dealer:
             self.dealer.close()
 

@@ -71,9 +71,9 @@ class TcpWire(Wire):
             token_file.write(token.hex())
             token_file.flush()
             host, port = listener.getsockname()
-            environment = self._resources.enter_context(self._interpreter.environment(self._threads))
+            environment, folder = self._resources.enter_context(self._interpreter.surroundings(self._threads))
             for group in groups:
-                self._launch(group, f"{host}:{port}", token_file.name, environment)
+                self._launch(group, f"{host}:{port}", token_file.name, environment, folder)
             return self._accept_all(listener, {name for group in groups for name in group}, token, deadline_s)
 
     def dials(self) -> bool:
@@ -101,7 +101,9 @@ class TcpWire(Wire):
             kill_session(process)
         self._resources.close()
 
-    def _launch(self, group: Sequence[str], address: str, token_file: str, environment: Mapping[str, str]) -> None:
+    def _launch(
+        self, group: Sequence[str], address: str, token_file: str, environment: Mapping[str, str], folder: str | None
+    ) -> None:
         command = [*self._interpreter.command("ppbench.host"), "--connect", address, "--token-file", token_file, *group]
         with open(self._log_dir / f"{group[0]}.log", "ab") as log:
             process = subprocess.Popen(
@@ -110,6 +112,7 @@ class TcpWire(Wire):
                 stdout=log,
                 stderr=log,
                 env=environment,
+                cwd=folder,
                 start_new_session=True,
             )
         for name in group:
