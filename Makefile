@@ -27,7 +27,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 spu: $(VENV)/.installed
 	folder=$$($(BIN)/python -c "from ppbench.cache import cache_dir; print(cache_dir() / 'spu')") && \
 	{ "$$folder/bin/python" -c "import spu" 2>/dev/null || \
-	{ $(PYTHON) -m venv "$$folder" && "$$folder/bin/python" -m pip install spu==0.9.5 pyroute2 cryptography; }; }
+	{ $(PYTHON) -m venv "$$folder" && "$$folder/bin/python" -m pip install spu==0.9.5 cryptography; }; }
 
 clean:
 	rm -rf $(VENV)

@@ -15,7 +15,7 @@ from ppbench.registry import REGISTRIES
 from ppbench.wire import engine
 from ppbench.wire.connection import KERNEL, Connection
 
-_VERSIONS = ("ppbench-iot", "numpy", "torch", "hydra-core", "omegaconf", "pandas", "pydantic", "matplotlib", "pyroute2")
+_VERSIONS = ("ppbench-iot", "numpy", "torch", "hydra-core", "omegaconf", "pandas", "pydantic", "matplotlib")
 
 
 def print_diagnosis() -> bool:
@@ -58,7 +58,7 @@ def _engines() -> str:
         engine.payload_by_socket(known=())
     except (PpbenchError, OSError) as error:
         return f"own sockets cannot be counted: {error}"
-    return "own sockets are counted by the kernel (sock_diag)"
+    return "own sockets are counted by the kernel (TCP_INFO)"
 
 
 def _peak_rss() -> str:

@@ -174,20 +174,23 @@ class Parties:
         replies: dict[str, Tree] = {}
         failures: list[tuple[bool, str]] = []
         until_s = self._ends_at_s
+        serving = self._serving()
         while awaited:
             left_s = until_s - time.monotonic()
             if left_s <= 0:
                 if failures:
                     break
                 raise self._late(awaited)
-            for name in self._readable(awaited, left_s):
+            for name in self._readable(awaited | serving, left_s):
                 kind, text, tree = self._hear(name, reply)
                 if kind == "waits":
                     continue
                 awaited.discard(name)
                 if kind == "replied":
                     replies[name] = tree
-                elif kind == "died" and self.scheme.card.tolerates_dropouts and role_of(name) == PARTICIPANT:
+                    continue
+                serving.discard(name)
+                if kind == "died" and self.scheme.card.tolerates_dropouts and role_of(name) == PARTICIPANT:
                     self.dropped[name] = text
                     self._wire.end(name)
                 else:
@@ -200,6 +203,12 @@ class Parties:
         if failures:
             raise JobFailed(min(failures)[1])
         return replies
+
+    def _serving(self) -> set[str]:
+        """Those who may fail at any time, also while no word is awaited from them."""
+        if self._stage in ("start", "release"):
+            return set()
+        return {name for name in self.living if self.scheme.roles[role_of(name)].takes_part_in("serve")}
 
     def _hear(self, name: str, reply: str) -> tuple[str, str, Tree]:
         """What came from a party: ("waits" | "replied" | "follows" | "failed" | "died", reason, tree)."""
@@ -227,8 +236,10 @@ class Parties:
         return [by_handle[handle] for handle, _ in poller.poll(max(1, int(timeout_s * 1000)))]
 
     def _late(self, awaited: Iterable[str]) -> JobFailed:
-        states = ", ".join(f"{name} ({self._wire.state(name)})" for name in sorted(awaited, key=rank))
-        return JobFailed(f"the deadline of {self._deadline_s:g} s passed in {self._stage}, waiting for {states}")
+        # One that owes no word, such as a dealer, may be what the others wait for.
+        owing, states = set(awaited), {name: self._wire.state(name) for name in sorted(self.living, key=rank)}
+        told = ", ".join(f"{name} ({state})" for name, state in states.items() if name in owing or state == "stopped")
+        return JobFailed(f"the deadline of {self._deadline_s:g} s passed in {self._stage}, waiting for {told}")
 
 
 def _interpreter(scheme: Scheme) -> Interpreter:

@@ -19,7 +19,7 @@ class Traffic:
     payload_bytes_sent: int
     payload_bytes_received: int
     source: str
-    """Who counted the payload: `tcp_info`, `sock_diag` for an engine's own sockets, or `channel`."""
+    """Who counted the payload: `tcp_info`, `engine_tcp_info` for an engine's own sockets, or `channel`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +90,7 @@ def engine_traffic(before: Mapping[str, Tree], after: Mapping[str, Tree]) -> dic
             if peer is None or peer == name:
                 continue
             was = old.get((count["local"], count["remote"]), {"sent": 0, "received": 0})
-            known = traffic.setdefault(name, {}).get(peer, Traffic(0, 0, 0, 0, 0, 0, "sock_diag"))
+            known = traffic.setdefault(name, {}).get(peer, Traffic(0, 0, 0, 0, 0, 0, "engine_tcp_info"))
             traffic[name][peer] = dataclasses.replace(
                 known,
                 payload_bytes_sent=known.payload_bytes_sent + count["sent"] - was["sent"],

@@ -40,7 +40,9 @@ class Record(pydantic.BaseModel):
     """Which pass over the samples in that set, from 0."""
     batch: int | None = None
     source: str | None = None
-    """Who counted, where there is a choice: `tcp_info`, `sock_diag`, `channel`."""
+    """Who counted, where there is a choice: `tcp_info`, `engine_tcp_info` for an engine's own sockets, `channel`, or the
+    `engine` itself.
+    """
 
 
 class Provenance(pydantic.BaseModel):

@@ -13,9 +13,10 @@ from ppbench.bundle import Array
 from ppbench.models.network import Network
 from schemes.mpc import Mpc, lean
 from schemes.mpc.correlations import COORDINATOR, PARTICIPANT, Correlation, Part, Stream, Values
+from schemes.mpc.counts import Counts
 from schemes.mpc.outline import outline, weightless
 from schemes.mpc.ring import Ring
-from schemes.mpc.session import Counts, Session
+from schemes.mpc.session import Session
 from schemes.mpc.source import OwnSource, ParticipantSource, Source
 from tests.ends import LONGEST_S, at_once
 

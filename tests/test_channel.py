@@ -200,7 +200,6 @@ def test_the_counts_of_kernel_and_channel_agree(sent: list[tuple[str, int]]) -> 
 @linux
 @pytest.mark.parametrize("n_bytes", [0, 1, 65_483, 3_000_000])
 def test_an_engines_own_sockets_are_counted_to_the_byte(n_bytes: int) -> None:
-    pytest.importorskip("pyroute2", reason="an engine's own sockets are counted with pyroute2")
     with channels("ab", kind="tcp") as joined:
         ours, theirs = sockets("tcp")
         with ours, theirs:

@@ -117,7 +117,7 @@ def test_an_engines_own_sockets_are_counted_to_the_byte(run: Callable[..., Ran])
         assert ran.total("online", "messages_sent", participant) == 0
         assert ran.total("online", "engine_bytes", participant) == 20 * (D + 1)
     assert ran.total("online", "engine_bytes", "coordinator") == 0
-    assert ran.sources("online") == {"tcp_info+sock_diag"}
+    assert ran.sources("online") == {"tcp_info+engine_tcp_info"}
     assert ran.total("online", "rounds") == 2
     assert ran.total("online", "agreement") == 1
     assert [entry["name"] for entry in ran.view("coordinator")] == ["masked samples"] * 2

@@ -125,7 +125,7 @@ class Connection:
 
     def payload(self) -> PayloadBytes:
         """TCP payload both ways: the kernel's count where it keeps one, else that of the frames."""
-        if self.socket.family != socket.AF_UNIX and (counted := _tcp_info(self.socket)):
+        if self.socket.family != socket.AF_UNIX and (counted := tcp_info(self.socket)):
             return PayloadBytes(*counted, KERNEL)
         return PayloadBytes(self.frame_bytes_sent, self.frame_bytes_received, CHANNEL)
 
@@ -213,7 +213,7 @@ def _memory(n_bytes: int) -> memoryview:
     return np.empty(n_bytes, np.uint8).data
 
 
-def _tcp_info(sock: socket.socket) -> tuple[int, int] | None:
+def tcp_info(sock: socket.socket) -> tuple[int, int] | None:
     """Payload bytes (sent, received) from Linux's `struct tcp_info`, without what was sent again."""
     if not sys.platform.startswith("linux"):
         return None

@@ -1,4 +1,4 @@
-"""Bytes of an engine that opens sockets of its own, read from the kernel's socket tables.
+"""Bytes of an engine that opens sockets of its own: the kernel keeps their count, whoever opened them.
 
 The engine's connections must stay open until its role's `close`: the kernel forgets the count with the socket.
 """
@@ -6,16 +6,17 @@ The engine's connections must stay open until its role's `close`: the kernel for
 from __future__ import annotations
 
 import os
-import re
 import socket
-from collections.abc import Collection
+import stat
+import sys
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ppbench.bundle import Tree
 from ppbench.errors import UnavailableError
+from ppbench.wire.connection import tcp_info
 
 _DESCRIPTORS = Path("/proc/self/fd")
-_TCP_INFO_EXTENSION = 1 << 1
 
 
 def reserve_port(host: str = "127.0.0.1") -> int:
@@ -28,54 +29,48 @@ def reserve_port(host: str = "127.0.0.1") -> int:
 
 
 def check_available() -> None:
-    """Raise UnavailableError, with the line that mends it, where an engine's sockets cannot be counted."""
-    try:
-        import pyroute2  # noqa: F401
-    except ImportError as error:
-        raise UnavailableError(
-            "an engine's own sockets are counted with pyroute2: pip install 'pyroute2>=0.7.12'"
-        ) from error
+    """Raise UnavailableError where an engine's sockets cannot be counted."""
+    if not sys.platform.startswith("linux"):
+        raise UnavailableError("an engine's own sockets are counted by Linux alone (TCP_INFO, /proc/self/fd)")
 
 
 def payload_by_socket(known: Collection[int]) -> list[Tree]:
     """TCP payload of each of this process's connections whose descriptor is not in `known`.
 
-    One dict a socket: `local` and `remote` as "host:port", `sent` and `received` in bytes since it was opened.
+    One dict a socket: `local` and `remote` as "host:port", `sent` and `received` in bytes since it was opened. Read
+    from the process's own descriptors: a dump of the kernel's socket tables (sock_diag) was seen to leave one out.
     """
-    from pyroute2 import DiagSocket
-
-    own = _own_inodes(known)
-    counted = []
-    with DiagSocket() as diag:
-        for family in (socket.AF_INET, socket.AF_INET6):
-            for entry in diag.get_sock_stats(family=family, extensions=_TCP_INFO_EXTENSION):
-                info = entry.get_attr("INET_DIAG_INFO")
-                if entry["idiag_inode"] not in own or info is None or not entry["idiag_dport"]:
-                    continue
-                counted.append(
-                    {
-                        "local": f"{_plain(entry['idiag_src'])}:{entry['idiag_sport']}",
-                        "remote": f"{_plain(entry['idiag_dst'])}:{entry['idiag_dport']}",
-                        "sent": info["tcpi_bytes_sent"] - info["tcpi_bytes_retrans"],
-                        "received": info["tcpi_bytes_received"],
-                    }
-                )
-    return counted
+    counted = {}
+    for sock in _own_sockets(known):
+        with sock:
+            try:
+                local, remote = sock.getsockname(), sock.getpeername()
+                payload = tcp_info(sock)
+            except OSError:
+                continue  # it listens, or has ended
+            if payload is not None:
+                ends = _address(local), _address(remote)
+                counted[ends] = {"local": ends[0], "remote": ends[1], "sent": payload[0], "received": payload[1]}
+    return list(counted.values())
 
 
-def _own_inodes(known: Collection[int]) -> set[int]:
-    inodes = set()
+def _own_sockets(known: Collection[int]) -> Iterator[socket.socket]:
+    """Second handles on the TCP sockets of this process."""
     for link in _DESCRIPTORS.iterdir():
-        if int(link.name) in known:
+        descriptor = int(link.name)
+        if descriptor in known:
             continue
         try:
-            match = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(link))
+            if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                continue
+            sock = socket.socket(fileno=os.dup(descriptor))
         except OSError:
-            continue
-        if match:
-            inodes.add(int(match[1]))
-    return inodes
+            continue  # closed meanwhile
+        if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type == socket.SOCK_STREAM:
+            yield sock
+        else:
+            sock.close()
 
 
-def _plain(address: str) -> str:
-    return address.removeprefix("::ffff:")
+def _address(end: tuple[str, int]) -> str:
+    return f"{end[0].removeprefix('::ffff:')}:{end[1]}"

@@ -17,7 +17,7 @@ from schemes.mpc import engines, headroom
 from schemes.mpc.outline import outline, weightless
 from schemes.mpc.ring import Ring
 
-SPU_REQUIREMENTS = "spu==0.9.5 pyroute2 cryptography"
+SPU_REQUIREMENTS = "spu==0.9.5 cryptography"
 _ENGINES_WITH = {
     "dealer": ("crypten",),
     "weights": ("crypten", "spu"),

@@ -154,4 +154,4 @@ def ends_with_peer() -> Iterator[None]:
     except RuntimeError as error:
         if not _BROKEN.search(str(error)):
             raise
-        raise PeerGone(f"CrypTen's peer is gone: {str(error).strip().splitlines()[0]}") from error
+        raise PeerGone(f"CrypTen's peer is gone: {str(error).strip().splitlines()[0].partition('. ')[0]}") from error

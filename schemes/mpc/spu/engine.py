@@ -1,7 +1,7 @@
 """Inference on secret shares by SecretFlow SPU, between two processes that SPU itself connects.
 
 SPU pins numpy below 2 and jax, so a party that uses it runs in an interpreter of its own:
-`python3 -m venv ~/.cache/ppbench/spu && ~/.cache/ppbench/spu/bin/pip install spu==0.9.5 pyroute2 cryptography`.
+`python3 -m venv ~/.cache/ppbench/spu && ~/.cache/ppbench/spu/bin/pip install spu==0.9.5 cryptography`.
 SPU is imported when an engine is made, never with this module.
 """
 
@@ -30,7 +30,7 @@ Address: TypeAlias = tuple[str, int]
 
 COORDINATOR, PARTICIPANT = 0, 1
 """Ranks. Rank 0 alone talks with the dealer, and the device is not to download what the cloud can."""
-INSTALL = "pip install spu==0.9.5 pyroute2 cryptography (numpy < 2: in an environment of its own)"
+INSTALL = "pip install spu==0.9.5 cryptography (numpy < 2: in an environment of its own)"
 
 _TOTALS = re.compile(rb"Link details: total send bytes (\d+), recv bytes (\d+), send actions (\d+), recv actions (\d+)")
 _PLACE = re.compile(r"^\s*\[[^]]*\.cc:\d+\](?: \(.*?\)\. )?")
