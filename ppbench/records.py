@@ -40,8 +40,8 @@ class Record(pydantic.BaseModel):
     """Which pass over the samples in that set, from 0."""
     batch: int | None = None
     source: str | None = None
-    """Who counted, where there is a choice: `tcp_info`, `engine_tcp_info` for an engine's own sockets, `channel`, or the
-    `engine` itself.
+    """Who counted, where there is a choice: `tcp_info`, `engine_tcp_info` for an engine's own sockets, `channel`, or
+    the `engine` itself; for a promise of privacy, by which accountant.
     """
 
 

@@ -186,13 +186,34 @@ print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
         nn.Sequential(nn.Conv2d(1, 2, 3, stride=(1, 2)), nn.Flatten()),
         nn.Sequential(nn.MaxPool2d(2, stride=1), nn.Flatten()),
         nn.Sequential(nn.AvgPool2d(3, ceil_mode=True), nn.Flatten()),
-        nn.Sequential(nn.Flatten(), nn.Linear(64, 3, bias=False)),
+        nn.Sequential(nn.BatchNorm2d(1), nn.Flatten()),
+        nn.Sequential(nn.Conv2d(1, 2, 3, groups=1, dilation=2, bias=False), nn.Flatten()),
     ],
 )
 def test_a_layer_that_a_network_cannot_hold_is_named(module: nn.Sequential) -> None:
     culprit = next(child for child in module if not isinstance(child, nn.Flatten))
     with pytest.raises(ConfigError, match=re.escape(repr(culprit))):
         Network.from_torch(module, (1, 8, 8))
+
+
+def test_batch_normalisation_becomes_a_part_of_the_layer_before_it() -> None:
+    module = nn.Sequential(
+        nn.Unflatten(1, (1, 8, 8)),
+        nn.Conv2d(1, 3, 3, stride=2, bias=False),
+        nn.BatchNorm2d(3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(27, 5, bias=False),
+        nn.BatchNorm1d(5, affine=False),
+    )
+    samples = torch.rand(40, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for _ in range(5):
+            module(3 * samples + 1)  # in training mode: statistics that differ from 0 and 1
+        expected = module.eval()(samples).numpy()
+    network = Network.from_torch(module, (1, 8, 8))
+    assert [type(layer) for layer in network.layers] == [Conv2d, ReLU, Flatten, Linear]
+    assert np.allclose(network(samples.numpy()), expected, atol=1e-5)
 
 
 def test_nested_modules_are_one_network() -> None:
