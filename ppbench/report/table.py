@@ -9,7 +9,7 @@ from ppbench.records import JobRecord
 from ppbench.report import units
 from ppbench.report.groups import Group, grouped, task_title
 
-_HEADER = (
+_HEADER: tuple[str, ...] = (
     "scheme",
     "variant",
     "seeds",
@@ -25,8 +25,10 @@ _HEADER = (
     "participant RSS",
 )
 _N_TEXT_COLUMNS = 2
+_THIRD_PARTY = ("third_party_bytes_per_sample", "offline_bytes_per_sample")
 _NOTE = (
     "Medians over seeds, of medians over passes. Per sample: CPU time; up and down, TCP payload. "
+    "Third party: what it moves for a sample, online and ahead. "
     f"Per participant: setup upload and download, peak RSS. {units.NOT_MEASURED} stands for what was not measured."
 )
 
@@ -39,7 +41,13 @@ def text_table(jobs: Sequence[JobRecord]) -> str:
 
 
 def _task_table(groups: Sequence[Group]) -> str:
-    lines = markdown_table(_HEADER, [_cells(group) for group in groups], _N_TEXT_COLUMNS)
+    header, rows = _HEADER, [_cells(group) for group in groups]
+    if any(group.median(column) for group in groups for column in _THIRD_PARTY):
+        header = (*header, "third party")
+        for row, group in zip(rows, groups, strict=True):
+            dealt = [group.median(column) for column in _THIRD_PARTY]
+            row.append(units.size(sum(value or 0.0 for value in dealt) if any(dealt) else None))
+    lines = markdown_table(header, rows, _N_TEXT_COLUMNS)
     return "\n".join([f"{task_title(groups)}:", "", *lines])
 
 
