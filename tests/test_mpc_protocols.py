@@ -525,13 +525,13 @@ def test_relu_comes_behind_the_pooling_of_a_tree_where_it_costs_less() -> None:
 
 
 @pytest.mark.parametrize("dealer", ["on_demand", "prefetch"])
-def test_the_dealer_is_asked_no_more_often_than_there_is_need(dealer: str) -> None:
-    """Means and flattening need nothing, whether or not something is left of what was fetched ahead."""
+def test_the_dealer_is_asked_once_a_batch(dealer: str) -> None:
+    """For all steps at once, and not at all where something was fetched ahead."""
     network = Network((1, 8, 8), (Conv2d.initial(1, 2, 3, RANDOM), Square(), AvgPool2d(2), Flatten()))
     inference = Inference(Mpc(dealer=dealer), network, images(2), images(2))
     setup, offline, *online = inference.n_fetches
     assert setup == 1
-    assert (offline, online) == ((2, [0, 0]) if dealer == "prefetch" else (0, [2, 2]))
+    assert (offline, online) == ((2, [0, 0]) if dealer == "prefetch" else (0, [1, 1]))
 
 
 def test_rounds_are_those_counted_by_hand() -> None:

@@ -10,6 +10,7 @@ import torch
 from ppbench.bundle import Array
 from ppbench.models.network import Network
 from schemes.mpc import plan
+from schemes.mpc.correlations import Correlation
 from schemes.mpc.counts import Counts
 from schemes.mpc.session import PARTICIPANT, Session, ends_with_peer
 from schemes.mpc.source import Source
@@ -38,9 +39,7 @@ class Half:
     def offline(self, n: int) -> None:
         """Ask the dealer for what a batch of n samples will use up, if that is to be ahead of time."""
         if self._ahead:
-            # One shape more than layers: that of the logits, for the step that finds the label.
-            shapes = zip(self._steps, self._shapes, strict=False)
-            self._source.prefetch([need for step, shape in shapes for need in step.needs((n, *shape))])
+            self._source.prefetch(self._needs(n))
 
     def infer(self, n: int, samples: Array | None) -> Array | None:
         """(n, d) in [0, 1] at the participant -> logits (n, classes) or labels (n,), at the participant."""
@@ -50,10 +49,18 @@ class Half:
             share += torch.from_numpy(np.rint(samples.astype(np.float64) * self._scale).astype(np.int64)).reshape(
                 share.shape
             )
-        for step in self._steps:
-            with ends_with_peer():
-                share = step(share, self._source.take(step.needs(tuple(share.shape))))
-        return self._revealed(share)
+        with ends_with_peer():
+            # All at once, because each question to the dealer is waited for.
+            dealt = self._source.take(self._needs(n))
+            for step in self._steps:
+                share = step(share, dealt)
+            return self._revealed(share)
+
+    def _needs(self, n: int) -> list[Correlation]:
+        """What a batch of n samples uses up."""
+        # One shape more than layers: that of the logits, for the step that finds the label.
+        shapes = zip(self._steps, self._shapes, strict=False)
+        return [need for step, shape in shapes for need in step.needs((n, *shape))]
 
     def _revealed(self, share: torch.Tensor) -> Array | None:
         if self._session.rank != PARTICIPANT:
