@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ppbench import bundle
@@ -122,6 +122,13 @@ def test_windows_are_what_an_output_is_made_of(convolution: tuple[Conv2d, tuple[
     np.testing.assert_array_equal(outputs.reshape(3, -1), layer(values) - np.repeat(layer.bias, outputs.shape[2]))
 
 
+def padded_pixel() -> Network:
+    """Its second convolution takes a single pixel, and is no dense layer because of its padding."""
+    random = np.random.default_rng(0)
+    pixel = dataclasses.replace(Conv2d.initial(1, 1, 1, random), stride=2)
+    return Network((1, 2, 2), (pixel, Conv2d.initial(1, 1, 1, random, padding=1), Flatten()))
+
+
 def test_many_images_share_polynomials_but_not_without_bound() -> None:
     layer = LinearLayer.of(Linear.initial(400, 120, np.random.default_rng(0)), (400,))
     one, many = (best(layer.geometry, 2048, n, up=3, down=2) for n in (1, 256))
@@ -135,6 +142,7 @@ def test_many_images_share_polynomials_but_not_without_bound() -> None:
 
 
 @given(networks())
+@example(padded_pixel())
 def test_a_network_comes_apart_and_together(network: Network) -> None:
     plan, layers = split(network)
     clear = network(samples_for(network, 5))

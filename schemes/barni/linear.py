@@ -86,8 +86,8 @@ class LinearLayer:
 
     @property
     def is_dense(self) -> bool:
-        """Whether it takes maps of a single pixel."""
-        return self.geometry.inputs[1:] == self.geometry.kernel == (1, 1)
+        """Whether it takes maps of a single pixel, and puts out such maps."""
+        return self.geometry.inputs[1:] == self.geometry.kernel == (1, 1) and self.geometry.padding == 0
 
     def __call__(self, values: Array) -> Array:
         """In clear: (n, values in) -> (n, values out)."""
