@@ -267,11 +267,15 @@ def test_the_kernel_counts_what_spu_counts_and_its_frames() -> None:
     # A product's opening, the shift of its result, and the answer.
     assert participant["rounds"] == 3
     for own, other in ((coordinator, participant), (participant, coordinator)):
-        assert len(own["sockets"]) == 2
-        sent = sum(socket["sent"] for socket in own["sockets"])
-        # One of SPU's own acknowledgements may be under way.
-        assert abs(sent - sum(socket["received"] for socket in other["sockets"])) < 250
-        assert own["sent"] < sent < own["sent"] + 5000
+        theirs = {(socket["remote"], socket["local"]): socket for socket in other["sockets"]}
+        # On a busy machine SPU was seen to give up one of a party's ends early, and the kernel its count with it.
+        both = [socket for socket in own["sockets"] if (socket["local"], socket["remote"]) in theirs]
+        assert both
+        for socket in both:
+            # One of SPU's own acknowledgements may be under way.
+            assert abs(socket["sent"] - theirs[socket["local"], socket["remote"]]["received"]) < 250
+        if len(both) == 2:
+            assert own["sent"] < sum(socket["sent"] for socket in both) < own["sent"] + 5000
 
 
 @needs_spu
