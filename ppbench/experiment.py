@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ppbench import bundle, records, scoring
-from ppbench.bundle import Tree
+from ppbench.bundle import Array, Tree
 from ppbench.errors import PpbenchError, UnavailableError
 from ppbench.job import Job
 from ppbench.parties import Parties
@@ -33,6 +33,9 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
         origin = origin.model_copy(update={"data_sha256": data.sha256, "data_route": data.route})
         owned = shares(start.task, job.task.n_samples or len(data.test))
         measured += [*scoring.preparation(start), *scoring.reference(owned)]
+        measured += scoring.privacy(job.scheme.privacy(start.task.facts))
+        if job.scheme.takes_part_in("train"):
+            measured += scoring.training_set(start.task)
         for process in range(job.measure.processes):
             for record in _measure(job, start, owned, process, folder, progress):
                 measured.append(record)
@@ -64,10 +67,11 @@ def _measure(
     job: Job, start: Prepared, owned: list[Share], process: int, folder: Path, progress: Progress
 ) -> Iterator[Record]:
     """One fresh set of processes through all stages, the online stage with its warm-up and all repetitions."""
+    published: dict[str, Mapping[str, Array]] = {}
     with _parties(job, start, folder) as parties:
         for stage, readings in _before_online(job, start, owned, parties):
             yield from scoring.costs(stage, readings, process)
-            _keep_published(readings, folder)
+            published |= _keep_published(readings, folder)
         if job.scheme.takes_part_in("online"):
             plan = _plan(owned, job.task.batch_size)
             _unmeasured_pass(job, parties, plan, job.measure.warmup_batches)
@@ -75,10 +79,11 @@ def _measure(
                 progress(f"measuring {job.title}", process * job.measure.repetitions + repetition, _passes(job))
                 for stage, readings in _pass(job, parties, plan):
                     yield from scoring.costs(stage, readings, process, repetition)
-                    _keep_published(readings, folder)
+                    published |= _keep_published(readings, folder)
                 yield from scoring.answers(readings, start.task, owned, process, repetition)
         parties.release()
         yield from scoring.dropouts(parties.dropped, process)
+    yield from scoring.published(job.scheme, start.task, published, process)
     progress(f"measuring {job.title}", (process + 1) * job.measure.repetitions, _passes(job))
 
 
@@ -154,7 +159,9 @@ def _passes(job: Job) -> int:
     return job.measure.processes * job.measure.repetitions
 
 
-def _keep_published(readings: dict[str, Reading], folder: Path) -> None:
-    for name, reading in readings.items():
-        if reading.published:
-            bundle.save(folder / "published" / f"{name}.npz", reading.published)
+def _keep_published(readings: dict[str, Reading], folder: Path) -> dict[str, Mapping[str, Array]]:
+    """All that each party has published so far, which goes into a file too."""
+    published = {name: reading.published for name, reading in readings.items() if reading.published}
+    for name, results in published.items():
+        bundle.save(folder / "published" / f"{name}.npz", results)
+    return published

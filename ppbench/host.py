@@ -134,7 +134,7 @@ class Host:
         for channel in self._party.channels.values():
             channel.cpu_ns = 0
         self._meter.start()
-        done: Tree = {"rounds": [], "batch_wall_s": [], "answers": [], "logits": []}
+        done: Tree = {"rounds": [], "batch_wall_s": [], "answers": [], "logits": [], "guesses": []}
         self._party.engine_bytes = None
         if stage == "setup":
             self._role.setup(self._party, tree["artifacts"])
@@ -176,6 +176,8 @@ class Host:
                 continue
             done["batch_wall_s"].append([index, time.perf_counter() - began])
             done["rounds"].append([index, self._party.path.depth])
+            if self._party.guess is not None:
+                done["guesses"].append([owner, start, self._party.guess])
             if mine and stage == "online":
                 if self._party.answered is None:
                     raise ProtocolError(f"{name} ended batch {index} without an answer")

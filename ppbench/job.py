@@ -26,6 +26,8 @@ class TaskOptions:
 
     n_samples: int | None = None
     """Test samples to classify, from the first on; None: all."""
+    n_train_samples: int | None = None
+    """Training samples that the participants' shards hold together; None: all."""
     batch_size: int = 256
     n_participants: int = 1
     participants_per_process: int = 1
@@ -34,13 +36,16 @@ class TaskOptions:
     def __post_init__(self) -> None:
         """Refuse counts below one."""
         in_range("task.n_samples", 1 if self.n_samples is None else self.n_samples, 1)
+        in_range("task.n_train_samples", 1 if self.n_train_samples is None else self.n_train_samples, 1)
         in_range("task.batch_size", self.batch_size, 1)
         in_range("task.n_participants", self.n_participants, 1)
         in_range("task.participants_per_process", self.participants_per_process, 1)
-        if self.n_samples is not None and self.n_samples < self.n_participants:
-            raise ConfigError(
-                f"task.n_samples={self.n_samples} leaves some of task.n_participants={self.n_participants} without any"
-            )
+        for option in ("n_samples", "n_train_samples"):
+            n = getattr(self, option)
+            if n is not None and n < self.n_participants:
+                raise ConfigError(
+                    f"task.{option}={n} leaves some of task.n_participants={self.n_participants} without any"
+                )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -47,6 +47,7 @@ class Party:
         self.view = view
         self.answered: Array | None = None
         self.logits: Array | None = None
+        self.guess: Array | None = None
         self.engine_bytes: int | None = None
         self.published: dict[str, Array] = {}
         self.uses_engine = False
@@ -139,6 +140,16 @@ class Party:
         self.answered = labels.astype(np.int64)
         self.logits = None if logits is None else np.asarray(logits, np.float64)
 
+    def reconstructed(self, samples: Array) -> None:
+        """Say what this party takes the clear samples of the batch in hand for, (n, d) reals in [0, 1] or near it.
+
+        For a scheme whose coordinator reconstructs samples in order to classify them: the harness holds them against
+        the owner's and keeps the mean squared error alone.
+        """
+        if self._batch is None or samples.shape != (self._batch.size, self.task.dimension):
+            raise ProtocolError(f"{self.name} reconstructs {samples.shape}, which is not the batch in hand")
+        self.guess = samples.astype(np.float32)
+
     def publish(self, name: str, result: Array) -> None:
         """Hand a result that is no answer, such as a released table, to the harness."""
         self.published[name] = np.asarray(result)
@@ -179,7 +190,7 @@ class Party:
 
     def begin(self, owner: str, batch: Batch) -> None:
         """For the harness: the next batch is in hand."""
-        self._owner, self._batch, self.answered, self.logits = owner, batch, None, None
+        self._owner, self._batch, self.answered, self.logits, self.guess = owner, batch, None, None, None
         self.path.depth = 0
 
     def end(self) -> None:

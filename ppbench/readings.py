@@ -40,6 +40,8 @@ class Reading:
     """Labels, one array a batch of its own."""
     logits: Sequence[Array]
     """As many arrays, or none if the participant does not learn them."""
+    guesses: Sequence[tuple[str, int, Array]]
+    """(owner, index of the first sample, (n, d) what the party takes its samples for)."""
     engine_bytes: int | None
     """What its engine says of itself that it sent and received."""
     published: Mapping[str, Array]
@@ -61,6 +63,7 @@ def reading(done: Tree, before: Tree, after: Tree, engines: Mapping[str, Traffic
         rounds=[(index, depth) for index, depth in done["rounds"]],
         answers=done["answers"],
         logits=done["logits"],
+        guesses=[(owner, first, samples) for owner, first, samples in done["guesses"]],
         engine_bytes=done["engine_bytes"],
         published=done["published"],
     )

@@ -16,6 +16,7 @@ from ppbench.data.dataset import Dataset, unit
 from ppbench.errors import ConfigError, ProtocolError
 from ppbench.models.network import Network
 from ppbench.plugin import Plugin
+from ppbench.privacy.guarantee import Privacy
 
 if TYPE_CHECKING:
     from ppbench.party import Party
@@ -75,9 +76,14 @@ class TaskFacts:
         return math.prod(self.sample_shape)
 
     def unit(self, samples: Array) -> Array:
-        """Raw samples (n, d) as the float32 in [0, 1] that models take. Raises ProtocolError for other shapes."""
+        """Raw samples (n, d) as the float32 in [0, 1] that models take.
+
+        Raises ProtocolError for other shapes, and for values that are no finite numbers.
+        """
         if samples.ndim != 2 or samples.shape[1] != self.dimension:
             raise ProtocolError(f"samples of shape {samples.shape}, where the task has (n, {self.dimension})")
+        if samples.dtype.kind == "f" and not np.isfinite(samples).all():
+            raise ProtocolError("samples with NaN or infinite values")
         return unit(samples, self.sample_max)
 
 
@@ -103,19 +109,39 @@ class Task:
     dataset: Dataset
     model: TrainedModel
     progress: Progress
+    n_train_samples: int | None = None
+    """How many training samples the shards hold together; None: all."""
 
     @property
     def seed(self) -> int:
         """The job's seed."""
         return self.facts.seed
 
+    @property
+    def n_dealt(self) -> int:
+        """How many training samples the shards hold together."""
+        return len(self.dataset.train) if self.n_train_samples is None else self.n_train_samples
+
     def shards(self) -> list[Shard]:
-        """The training samples, shuffled by the seed and dealt to the participants in equal parts."""
+        """The first `n_dealt` of the training samples as the seed shuffles them, in equal parts, one a participant."""
         train = self.dataset.train
-        order = np.random.default_rng(self.seed).permutation(len(train))
+        dealt = self._shuffled()[: self.n_dealt]
         return [
-            Shard(train.samples[part], train.labels[part]) for part in np.array_split(order, self.facts.n_participants)
+            Shard(train.samples[part], train.labels[part]) for part in np.array_split(dealt, self.facts.n_participants)
         ]
+
+    def public_samples(self, n: int) -> Array:
+        """(n, d) raw training samples that no shard holds and everybody may know. Raises ConfigError for too many."""
+        n_all = len(self.dataset.train)
+        if n > n_all - self.n_dealt:
+            raise ConfigError(
+                f"{n} public samples, but task.n_train_samples={self.n_dealt} leaves {n_all - self.n_dealt} of {n_all}"
+            )
+        # From the end: they are the same whatever the shards hold.
+        return self.dataset.train.samples[self._shuffled()[n_all - n :]]
+
+    def _shuffled(self) -> Array:
+        return np.random.default_rng(self.seed).permutation(len(self.dataset.train))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +184,18 @@ class Scheme(Plugin, abc.ABC):
     def interpreter(self) -> Path | None:
         """The Python that the parties run in, where an engine's pins need an environment of its own; None: this one."""
         return None
+
+    def privacy(self, facts: TaskFacts) -> Privacy | None:
+        """What these options promise in terms of differential privacy; it becomes records of the job."""
+        return None
+
+    def score(self, task: Task, published: Mapping[str, Mapping[str, Array]]) -> Mapping[str, float]:
+        """What the results that parties published are worth, by name, for a scheme whose results are no answers.
+
+        `published` is party -> name -> result. The harness alone holds them against the clear data, once for each set
+        of processes; the values become records `published_NAME`.
+        """
+        return {}
 
     @classmethod
     def takes_part_in(cls, stage: str) -> bool:

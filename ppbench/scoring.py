@@ -8,11 +8,13 @@ import numpy as np
 
 from ppbench.bundle import Array
 from ppbench.cache import Cost
+from ppbench.errors import PpbenchError
 from ppbench.party import participant_name
 from ppbench.prepare import Prepared
+from ppbench.privacy.guarantee import Privacy
 from ppbench.readings import Reading, Traffic
 from ppbench.records import Record, Stage
-from ppbench.scheme import COORDINATOR, Task
+from ppbench.scheme import COORDINATOR, Scheme, Task
 from ppbench.task import Share
 
 
@@ -75,6 +77,32 @@ def answers(
     errors = [_logit_error(reading.logits, task, share) for reading, share in answered if reading.logits]
     if errors:
         yield record("largest_logit_error", max(errors))
+    if guesses := [guess for reading in readings.values() for guess in reading.guesses]:
+        yield record("reconstruction_mse", _reconstruction_error(guesses, task, owned))
+
+
+def privacy(promised: Privacy | None) -> Iterator[Record]:
+    """What the scheme promises in terms of differential privacy, and by which accountant."""
+    if promised is None:
+        return
+    for metric in ("epsilon", "delta", "noise_scale"):
+        value = getattr(promised, metric)
+        yield Record(stage="job", metric=metric, value=value, unit="1", source=promised.accountant)
+
+
+def published(scheme: Scheme, task: Task, results: Mapping[str, Mapping[str, Array]], process: int) -> Iterator[Record]:
+    """What the results that one set of processes published are worth, by the scheme's own measure.
+
+    Raises PpbenchError if the scheme cannot say.
+    """
+    try:
+        values = scheme.score(task, results)
+    except PpbenchError:
+        raise
+    except Exception as error:  # a plugin may raise anything
+        raise PpbenchError(f"{scheme.name} cannot score its results: {type(error).__name__}: {error}") from error
+    for name, value in values.items():
+        yield Record(stage="job", metric=f"published_{name}", value=value, unit="1", process=process)
 
 
 def reference(owned: Sequence[Share]) -> Iterator[Record]:
@@ -86,6 +114,11 @@ def reference(owned: Sequence[Share]) -> Iterator[Record]:
     yield Record(stage="job", metric="n_samples", value=len(labels), unit="1")
 
 
+def training_set(task: Task) -> Iterator[Record]:
+    """How many training samples the participants hold together."""
+    yield Record(stage="job", metric="n_train_samples", value=task.n_dealt, unit="1")
+
+
 def dropouts(dropped: Mapping[str, str], process: int) -> Iterator[Record]:
     """The participants that died where the scheme tolerates it."""
     for party in dropped:
@@ -95,6 +128,16 @@ def dropouts(dropped: Mapping[str, str], process: int) -> Iterator[Record]:
 def _logit_error(logits: Sequence[Array], task: Task, share: Share) -> float:
     own = task.model.network(task.facts.unit(share.samples))
     return float(np.abs(np.concatenate(logits) - own).max())
+
+
+def _reconstruction_error(guesses: Sequence[tuple[str, int, Array]], task: Task, owned: Sequence[Share]) -> float:
+    """Mean squared error of a value in [0, 1]."""
+    by_owner = {participant_name(i): share.samples for i, share in enumerate(owned)}
+    errors = [
+        np.square(guess - task.facts.unit(by_owner[owner][first : first + len(guess)])).ravel()
+        for owner, first, guess in guesses
+    ]
+    return float(np.concatenate(errors).mean())
 
 
 def _answering(readings: Mapping[str, Reading], owned: Sequence[Share]) -> Iterator[tuple[Reading, Share]]:

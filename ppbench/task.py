@@ -56,6 +56,9 @@ def load_task(job: Job, progress: Progress = silent) -> tuple[Task, cache.Cost]:
     n_samples = job.task.n_samples or len(dataset.test)
     if n_samples > len(dataset.test):
         raise ConfigError(f"task.n_samples={n_samples}, but {dataset.name} has {len(dataset.test)} test samples")
+    n_train = job.task.n_train_samples or len(dataset.train)
+    if n_train > len(dataset.train):
+        raise ConfigError(f"task.n_train_samples={n_train}, but {dataset.name} has {len(dataset.train)}")
     model, cost = trained(job.model, dataset, progress)
     facts = TaskFacts(
         dataset=dataset.name,
@@ -66,7 +69,7 @@ def load_task(job: Job, progress: Progress = silent) -> tuple[Task, cache.Cost]:
         n_participants=job.task.n_participants,
         seed=job.seed,
     )
-    return Task(facts, dataset, model, progress), cost
+    return Task(facts, dataset, model, progress, job.task.n_train_samples), cost
 
 
 def is_trained(model: Model, dataset: Dataset) -> bool:

@@ -18,7 +18,7 @@ import pytest
 
 from ppbench import bundle
 from ppbench.cache import cache_dir
-from ppbench.data import mnist
+from ppbench.data import mnist, routes
 from ppbench.data.dataset import Dataset
 from ppbench.data.digits import Digits
 from ppbench.data.mnist import Mnist
@@ -272,7 +272,7 @@ def test_no_route_says_why_and_what_to_do_by_hand(tmp_path: Path, monkeypatch: p
 
 
 def test_a_mirror_that_never_answers_costs_seconds(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mnist, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(routes, "ANSWER_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         monkeypatch.setattr(mnist, "MIRRORS", (url, mirror.url))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import hashlib
 
 import numpy as np
 
@@ -25,6 +26,16 @@ class Split:
 
 
 @dataclasses.dataclass(frozen=True)
+class Column:
+    """What one value of a sample means: raw value v stands for `values[v]`. Public, whatever the samples are."""
+
+    name: str
+    values: tuple[str, ...]
+    ordered: bool
+    """Whether the order of the values means something, as that of ages does."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Dataset:
     """A verified data set in memory."""
 
@@ -40,6 +51,8 @@ class Dataset:
     """Hex digest of the raw content, whatever container or route it came by."""
     route: str
     """How the bytes came here: folder, mirror URL, package, or cache with the route that filled it."""
+    columns: tuple[Column, ...] = ()
+    """For a table, one for each of the d values of a sample; empty where values are pixels or the like."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,3 +67,11 @@ class DatasetSource(Plugin, abc.ABC):
 def unit(samples: Array, sample_max: float) -> Array:
     """Raw samples as the float32 in [0, 1] that models take."""
     return samples.astype(np.float32) / np.float32(sample_max)
+
+
+def sha256_of(*arrays: Array) -> str:
+    """Hex digest of the contents of some arrays, concatenated."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(array.data)
+    return digest.hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from ppbench.bundle import Array
-from ppbench.data.dataset import Dataset, DatasetSource, Split
+from ppbench.data.dataset import Dataset, DatasetSource, Split, sha256_of
 from ppbench.errors import DataError
 
 SHA256 = "d18d416b52a40f5ed92c1d4a8585abd4aae4c41348e433971c5c783275bcb208"
@@ -39,7 +38,7 @@ class Digits(DatasetSource):
         tested = _stratified(labels)
         train = Split(samples[~tested], labels[~tested])
         test = Split(samples[tested], labels[tested])
-        sha256 = _sha256(train.samples, train.labels, test.samples, test.labels)
+        sha256 = sha256_of(train.samples, train.labels, test.samples, test.labels)
         route = f"scikit-learn {sklearn.__version__}"
         if sha256 != SHA256:
             raise DataError(f"{route} has other digits than the pinned ones: SHA-256 {sha256}, not {SHA256}")
@@ -62,10 +61,3 @@ def _stratified(labels: Array) -> Array:
     by_class = np.argsort(labels, kind="stable")
     chosen[by_class] = np.diff(np.arange(len(labels) + 1) * N_TEST // len(labels)) > 0
     return chosen
-
-
-def _sha256(*arrays: Array) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(array.data)
-    return digest.hexdigest()

@@ -23,6 +23,7 @@ _COLUMNS = (
     "model_cpu_s",
     "bytes_source",
 )
+_TRAIN_COLUMNS = ("n_train_samples", "participant_train_cpu_s", "coordinator_train_cpu_s")
 _ANSWER_COLUMNS = (
     "accuracy",
     "accuracy_plaintext",
@@ -55,6 +56,8 @@ def records_are_complete(case: Case) -> None:
     outcome = case.need(case.plain)
     row = summary([outcome.record]).iloc[0]
     columns = _COLUMNS + (_ANSWER_COLUMNS if case.answers else ())
+    if case.scheme.takes_part_in("train"):
+        columns += _TRAIN_COLUMNS
     if case.third_parties and case.answers:
         columns += ("third_party_cpu_s_per_sample", "third_party_bytes_per_sample")
     missing = [column for column in columns if pd.isna(row[column])]

@@ -20,6 +20,8 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 _MEMORY_BACKED = ("/dev/", "/proc/self/")
 # Torch's random generator is not among the state: building any of its modules draws from it.
 _TORCH_DTYPE = "torch's default dtype"
+_TORCH_SETS = {"TORCHINDUCTOR_CACHE_DIR"}
+"""Environment variables that torch sets when an optimizer takes its first step."""
 
 
 def global_state() -> dict[str, str]:
@@ -35,7 +37,9 @@ def global_state() -> dict[str, str]:
         "the signal handlers": str(handlers),
         _TORCH_DTYPE: "torch.float32",
     }
-    state |= {f"the environment variable {name}": value for name, value in os.environ.items()}
+    state |= {
+        f"the environment variable {name}": value for name, value in os.environ.items() if name not in _TORCH_SETS
+    }
     if (torch := sys.modules.get("torch")) and hasattr(torch, "get_default_dtype"):
         state[_TORCH_DTYPE] = str(torch.get_default_dtype())
     return state

@@ -1,0 +1,55 @@
+"""A dense network, by PyTorch: what learns patterns that no distance shows (paper, section 2.1.2, [26])."""
+
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+
+from ppbench.bundle import Array
+from ppbench.data.dataset import Dataset, Split
+from ppbench.learners.learner import Classify
+from ppbench.models.classifier import Classifier
+from ppbench.models.mlp import dense_relu
+from ppbench.models.network import Network
+from ppbench.models.training import Recipe, fit
+from ppbench.progress import silent
+
+HIDDEN = (512,)
+RECIPE = Recipe(epochs=12, max_lr=1e-2, weight_decay=0.1, min_steps=500)
+_SMALLEST = float(np.finfo(np.float32).tiny)
+
+
+class Dnn:
+    """Dense layers with ReLU between them, on features brought to mean 0 and, all together, to deviation 1."""
+
+    def __init__(self) -> None:
+        # What torch's optimizers import with their first step, and torch with it.
+        importlib.import_module("torch._dynamo")
+
+    def fit(self, samples: Array, labels: Array, seed: int) -> Classify:
+        """See `Learner.fit`; `seed` decides initial weights and the order of samples."""
+        random = np.random.default_rng(seed)
+        width = samples.shape[1]
+        classes, indices = np.unique(labels, return_inverse=True)
+        mean = samples.mean(axis=0, dtype=np.float64).astype(np.float32)
+        deviation = np.float32(max(float(samples.std(dtype=np.float64)), _SMALLEST))
+
+        def scaled(raw: Array) -> Array:
+            ready: Array = (raw.astype(np.float32) - mean) / deviation
+            return ready
+
+        layers = dense_relu((width, *HIDDEN, len(classes)), random)
+        untrained = Network((width,), layers[:-1])
+        dataset = Dataset(
+            name="what was sent",
+            train=Split(scaled(samples), indices),
+            test=Split(samples[:0], indices[:0]),
+            sample_shape=(width,),
+            sample_max=1.0,
+            n_classes=len(classes),
+            sha256="",
+            route="",
+        )
+        classifier = Classifier(fit(untrained, dataset, RECIPE, random, silent, what="training dnn"))
+        return lambda raw: classes[classifier(scaled(raw))].astype(np.uint8)

@@ -1,0 +1,3 @@
+"""Differential privacy: mechanisms, what they guarantee, and an audit of what they really give. Numpy alone, but for
+the audit.
+"""
