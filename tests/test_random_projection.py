@@ -18,6 +18,7 @@ from ppbench.models.mlp import Mlp
 from ppbench.privacy.chance import seeded_words
 from ppbench.records import JobRecord
 from ppbench.report.summary import summary
+from ppbench.report.write import write_report
 from ppbench.scheme import TaskFacts
 from schemes.random_projection import RandomProjection
 from schemes.random_projection.projection import gaussian_matrix, matrix_of, width_of
@@ -119,6 +120,8 @@ def test_the_coordinator_sees_more_the_more_is_sent(tmp_path: Path) -> None:
         row(measure(RandomProjection(ratio=ratio, retrain=False), tmp_path)).reconstruction_mse
         for ratio in (0.1, 0.25, 0.5, 0.75)
     ]
+    written = {path.name for path in write_report(tmp_path)}
+    assert {"accuracy_vs_options.png", "reconstruction_vs_options.png"} <= written
     assert MEAN_IMAGE_MSE > errors[0] > errors[1] > errors[2] > errors[3]
     assert errors[2] < 0.2 * MEAN_IMAGE_MSE
     blind = row(measure(RandomProjection(lift="transpose", retrain=False), tmp_path))

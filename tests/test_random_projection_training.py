@@ -115,7 +115,7 @@ def test_with_public_samples_the_coordinator_sees_the_private_ones(tmp_path: Pat
     n_messages = 4
     assert table[2].setup_down_bytes == pytest.approx(64 * D, abs=n_messages * 64)
     sent = {r.value for r in measured_bytes(ProjectionTraining(public_samples=64), tmp_path)}
-    assert sent == {4 + (64 + 150) * 32 * 4 + 150}
+    assert sent == {(64 + 150) * 32 * 4 + 150}
 
 
 def measured_bytes(scheme: ProjectionTraining, folder: Path) -> list[Tree]:

@@ -161,7 +161,7 @@ def test_all_participants_turn_by_the_same_matrix_and_the_coordinator_has_not_go
     asked = unit(Digits().load().test.samples[:20], 16).astype(np.float64)
     assert np.allclose(np.concatenate(sent) @ np.concatenate(sent).T, asked @ asked.T, atol=1e-12)
     assert not np.allclose(np.concatenate(sent), asked, atol=0.1)
-    assert {entry["name"] for entry in view} == {"shard size", "shard", "samples"}
+    assert {entry["name"] for entry in view} == {"shard labels", "shard", "samples"}
 
 
 def test_options_that_cannot_be() -> None:

@@ -15,8 +15,9 @@ from ppbench.models.network import Network
 from ppbench.models.training import Recipe, fit
 from ppbench.progress import silent
 
-HIDDEN = (512,)
-RECIPE = Recipe(epochs=12, max_lr=1e-2, weight_decay=0.1, min_steps=500)
+HIDDEN = (1024,)
+"""On 20,000 samples of 100 participants, 512 neurons are 2 points worse, and 2,048 are 1 better for twice the time."""
+RECIPE = Recipe(epochs=12, max_lr=5e-3, weight_decay=0.3, min_steps=500)
 _SMALLEST = float(np.finfo(np.float32).tiny)
 
 

@@ -67,13 +67,11 @@ class PerturbingParticipant(Role[S], abc.ABC):
         """(n, d) raw -> (n, k) floats, as they are sent."""
 
     def train(self, party: Party, shard: Shard | None) -> None:
-        """Send the shard, perturbed, with its labels; an empty one as an empty message."""
+        """Send the labels of the shard, which say how many samples there are, and these perturbed."""
         assert shard is not None
-        n = len(shard.labels)
-        party.coordinator.send("shard size", np.uint32(n))
-        for start in range(0, max(1, n), _AT_ONCE):
-            some = slice(start, start + _AT_ONCE)
-            party.coordinator.send("shard", self.perturbed(party, shard.samples[some]), shard.labels[some])
+        party.coordinator.send("shard labels", shard.labels)
+        for start in range(0, len(shard.labels), _AT_ONCE):
+            party.coordinator.send("shard", self.perturbed(party, shard.samples[start : start + _AT_ONCE]))
 
     def online(self, party: Party, batch: Batch) -> None:
         """Perturbed samples up, labels down."""
@@ -96,34 +94,32 @@ class LearningCoordinator(Role[S]):
 
     def online(self, party: Party, batch: Batch) -> None:
         """Classify and answer."""
-        samples = self.received_samples(party, party.participant, *party.participant.receive_many("samples"))
+        samples = self.received_samples(party, party.participant, "samples")
         party.participant.send("labels", self.classify(samples))
 
     def received_shard(self, party: Party, participant: Channel) -> Shard:
         """What a participant sent in `train`; it may be empty. Raises ProtocolError for what cannot be learnt from."""
-        n = int(participant.receive("shard size"))
-        samples: list[Array] = []
-        labels: list[Array] = []
-        while not labels or sum(map(len, labels)) < n:
-            *arrays, some_labels = participant.receive_many("shard")
-            samples.append(self.received_samples(party, participant, *arrays))
-            labels.append(some_labels)
-            if some_labels.dtype != np.uint8 or some_labels.shape != (len(samples[-1]),) or len(some_labels) == 0 < n:
-                found = f"labels {some_labels.dtype} {some_labels.shape} for {len(samples[-1])} samples"
-                raise ProtocolError(f"{participant.peer} sent {found}")
-            if some_labels.max(initial=0) >= party.task.n_classes:
-                raise ProtocolError(f"{participant.peer} sent a label outside 0..{party.task.n_classes - 1}")
-        return Shard(np.concatenate(samples), np.concatenate(labels))
+        labels = participant.receive("shard labels")
+        if labels.ndim != 1 or labels.dtype != np.uint8 or labels.max(initial=0) >= party.task.n_classes:
+            found = f"{labels.dtype} {labels.shape} up to {labels.max(initial=0)}"
+            due = f"uint8 (n,) below {party.task.n_classes}"
+            raise ProtocolError(f"{participant.peer} sent labels {found} where {due} are due")
+        parts = [np.empty((0, self.scheme.width(party.task)), np.float32)]
+        while (n := sum(map(len, parts))) < len(labels):
+            parts.append(self.received_samples(party, participant, "shard"))
+        if n > len(labels):
+            raise ProtocolError(f"{participant.peer} sent {n} samples with {len(labels)} labels")
+        return Shard(np.concatenate(parts), labels)
 
-    def received_samples(self, party: Party, participant: Channel, *arrays: Array) -> Array:
-        """(n, width) finite floats. Raises ProtocolError for anything else."""
-        width = self.scheme.width(party.task)
-        if len(arrays) != 1 or arrays[0].ndim != 2 or arrays[0].shape[1] != width or arrays[0].dtype.kind != "f":
-            found = " and ".join(f"{array.dtype} {array.shape}" for array in arrays) or "nothing"
-            raise ProtocolError(f"{participant.peer} sent {found} where real samples (n, {width}) are due")
-        if not np.isfinite(arrays[0]).all():
-            raise ProtocolError(f"{participant.peer} sent samples that are not all finite")
-        return arrays[0]
+    def received_samples(self, party: Party, participant: Channel, name: str) -> Array:
+        """(n, width) finite floats, the next message. Raises ProtocolError for anything else."""
+        samples, width = participant.receive(name), self.scheme.width(party.task)
+        if samples.ndim != 2 or samples.shape[1] != width or samples.dtype.kind != "f":
+            found = f"{samples.dtype} {samples.shape}"
+            raise ProtocolError(f"{participant.peer} sent {name!r} {found} where real numbers (n, {width}) are due")
+        if not np.isfinite(samples).all():
+            raise ProtocolError(f"{participant.peer} sent {name!r} with values that are not finite")
+        return samples
 
 
 def learnt(learner: Learner, shards: Sequence[Shard], seed: int) -> Classify:

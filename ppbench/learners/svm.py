@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,8 @@ class Svm:
         from sklearn.svm import SVC
 
         # The seed is not used without probabilities, but scikit-learn draws it, by default from numpy's global state.
-        self._machine: Any = lambda: SVC(
+        self._new_machine = functools.partial(
+            SVC,
             C=_C,
             gamma=gamma,
             tol=_TOLERANCE,
@@ -41,7 +43,7 @@ class Svm:
         """See `Learner.fit`; nothing is random."""
         if (labels == labels[0]).all():
             return TrainedSvm(None, int(labels[0]))
-        return TrainedSvm(self._machine().fit(samples, labels), int(labels[0]))
+        return TrainedSvm(self._new_machine().fit(samples, labels), int(labels[0]))
 
 
 class TrainedSvm:

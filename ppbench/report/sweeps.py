@@ -1,4 +1,6 @@
-"""Accuracy against every numeric option that a sweep varied: epsilon, dimensions kept, participants."""
+"""Accuracy, and what a coordinator reconstructs, against every numeric option that a sweep varied: epsilon, dimensions
+kept, participants.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ppbench.report import units
 from ppbench.report.groups import Group, settings
@@ -23,6 +25,7 @@ from ppbench.report.style import (
     series_styles,
 )
 
+_ERROR = "reconstruction_mse"
 _MIN_POINTS = 3
 _PANEL_IN = 2.6
 _LEGEND_LINE_IN = 0.17
@@ -50,11 +53,13 @@ class Sweep:
     lines: tuple[Line, ...]
 
 
-def sweeps(groups: Sequence[Group]) -> list[Sweep]:
-    """Every scheme's numeric options that took at least three values while all else stayed as it was."""
+def sweeps(groups: Sequence[Group], column: str = "accuracy") -> list[Sweep]:
+    """Every scheme's numeric options that took at least three values while all else stayed as it was, of the groups
+    where a column of the summary was measured.
+    """
     families: dict[tuple[str, tuple[str, str]], list[tuple[Group, Mapping[str, Any]]]] = {}
     for group in groups:
-        if group.median("accuracy") is not None:
+        if group.median(column) is not None:
             families.setdefault((group.scheme, group.task), []).append((group, settings(group.jobs[0])))
     found = []
     for (scheme, task), members in families.items():
@@ -73,6 +78,22 @@ def accuracy_vs_options(groups: Sequence[Group]) -> Figure | None:
     caption = f"Accuracy of the answers that participants end up with; {how_often(groups)}."
     if any(_plaintext(groups, sweep) is not None for sweep in shown):
         caption += " Dashed: the model on clear samples."
+    return _panels(groups, shown, "accuracy", caption)
+
+
+def reconstruction_vs_options(groups: Sequence[Group]) -> Figure | None:
+    """A panel for each sweep of a scheme whose coordinator reconstructs samples, by the error it makes."""
+    shown = sweeps(groups, _ERROR)
+    if not shown:
+        return None
+    caption = (
+        "Mean squared error of a value in [0, 1] of the samples that the coordinator reconstructs in order to classify "
+        f"them: the less, the more it sees; {how_often(groups)}."
+    )
+    return _panels(groups, shown, _ERROR, caption)
+
+
+def _panels(groups: Sequence[Group], shown: Sequence[Sweep], column: str, caption: str) -> Figure:
     legends = [_LEGEND_LINE_IN * len(sweep.lines) + 0.1 if len(sweep.lines) > 1 else 0.0 for sweep in shown]
     figure = new_figure(sum(legends) + len(shown) * (_PANEL_IN + 1.0) + caption_height(caption))
     top = figure.get_figheight()
@@ -81,7 +102,7 @@ def accuracy_vs_options(groups: Sequence[Group]) -> Figure | None:
         axes = figure.add_axes(
             (0.7 / WIDTH_IN, top / figure.get_figheight(), 1 - 0.85 / WIDTH_IN, _PANEL_IN / figure.get_figheight())
         )
-        _draw(axes, sweep, _plaintext(groups, sweep))
+        _draw(axes, sweep, column, _plaintext(groups, sweep) if column == "accuracy" else None)
         if legend_in:
             axes.legend(loc="upper left", bbox_to_anchor=(0, -0.17), frameon=False, fontsize=SMALL_PT, borderaxespad=0)
         top -= 0.6 + legend_in
@@ -107,11 +128,11 @@ def _lines(members: Sequence[tuple[Group, Mapping[str, Any]]], option: str) -> t
     )
 
 
-def _draw(axes: Axes, sweep: Sweep, plaintext: float | None) -> None:
+def _draw(axes: Axes, sweep: Sweep, column: str, plaintext: float | None) -> None:
     numbers = [number for line in sweep.lines for number, _ in line.points]
     for line, style in zip(sweep.lines, series_styles(len(sweep.lines)), strict=True):
-        accuracies = [group.median("accuracy") or 0.0 for _, group in line.points]
-        axes.plot([number for number, _ in line.points], accuracies, label=line.label, markersize=5, **style)
+        values = [group.median(column) or 0.0 for _, group in line.points]
+        axes.plot([number for number, _ in line.points], values, label=line.label, markersize=5, **style)
     if plaintext is not None:
         axes.axhline(plaintext, color=GREY, linestyle="--", linewidth=1)
     if max(numbers) / min(numbers) >= _LOG_FROM:
@@ -119,7 +140,13 @@ def _draw(axes: Axes, sweep: Sweep, plaintext: float | None) -> None:
     axes.set_xticks(sorted(set(numbers)), minor=False)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: units.number(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
+    if column == "accuracy":
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
+    else:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: units.number(value)))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(sweep.option)
     axes.set_title(f"{sweep.scheme}: {', '.join(sweep.task)}")
     axes.grid(axis="y", color=GREY, alpha=0.25)

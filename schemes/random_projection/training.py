@@ -74,16 +74,14 @@ class Coordinator(LearningCoordinator["ProjectionTraining"]):
     def online(self, party: Party, batch: Batch) -> None:
         """Classify and answer."""
         participant = party.participant
-        projected = self.received_samples(party, participant, *participant.receive_many("samples"))
-        samples = self._comparable(participant, projected)
+        samples = self._comparable(participant, self.received_samples(party, participant, "samples"))
         if self.scheme.public_samples:
             party.reconstructed(samples)
         participant.send("labels", self.models[participant.peer](samples))
 
     def _comparable_shard(self, party: Party, participant: Channel) -> Shard:
         if self.scheme.public_samples:
-            arrays = participant.receive_many("public samples")
-            projected = self.received_samples(party, participant, *arrays)
+            projected = self.received_samples(party, participant, "public samples")
             if len(projected) != len(self.public_samples):
                 raise ProtocolError(
                     f"{participant.peer} projected {len(projected)} of {len(self.public_samples)} samples"
@@ -95,8 +93,7 @@ class Coordinator(LearningCoordinator["ProjectionTraining"]):
     def _comparable(self, participant: Channel, projected: Array) -> Array:
         """Where there are public samples, the clear samples as near as regression comes; else what was sent."""
         lift = self.lifts.get(participant.peer)
-        projected = projected.astype(np.float32)
-        return projected if lift is None else projected @ lift
+        return projected if lift is None else projected.astype(np.float32) @ lift
 
 
 @dataclasses.dataclass(frozen=True)
