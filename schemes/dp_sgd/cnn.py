@@ -84,8 +84,8 @@ def clipped_sum(
 ) -> ClippedSum:
     """For `descend`: samples (n, 784) float32 in [0, 1], labels (n,), and parameters as `initial` lists them, flat.
 
-    Per-record gradients by `torch.func.vmap`: as fast as opacus's ghost clipping, which goes backwards twice, and faster
-    than its hooks (benchmarks/dp_sgd.py).
+    Per-record gradients by `torch.func.vmap`: as fast as opacus's ghost clipping, which goes backwards twice, and
+    faster than its hooks (benchmarks/dp_sgd.py).
     """
     import torch
 
