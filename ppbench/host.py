@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,7 @@ class Host:
             counted = on_path[role_of(peer)] and on_path[role_of(name)]
             channels[peer] = Channel(peer, Connection(sock, connections), path if counted else None, view)
         facts = dict(spec["task"], sample_shape=tuple(spec["task"]["sample_shape"]))
-        self._party = Party(name, TaskFacts(**facts), channels, path, view, self._own_process)
+        self._party = Party(name, TaskFacts(**facts), channels, path, view, self._own_process, spec["hosts"])
         return None
 
     def _meet(self, name: str, spec: Tree) -> dict[str, socket.socket]:
@@ -101,14 +101,15 @@ class Host:
             return self._sockets
         keys = {peer: bytes.fromhex(key) for peer, key in spec["keys"].items()}
         awaited = set(spec["accepts"])
-        with socket.create_server(("127.0.0.1", 0), backlog=max(1, len(awaited))) as listener:
-            self._say("listening", list(listener.getsockname()))
-            word, addresses = self._inbox.receive()
+        hosts: Mapping[str, str] = spec["hosts"]
+        with socket.create_server((hosts[name], 0), backlog=max(1, len(awaited))) as listener:
+            self._say("listening", listener.getsockname()[1])
+            word, ports = self._inbox.receive()
             if word != "connect":
                 raise ProtocolError(f"the harness says '{word}' instead of 'connect'")
             met = {}
-            for peer, (host, port) in addresses.items():
-                met[peer] = handshake.connect((host, port), name, peer, keys[peer])
+            for peer, port in ports.items():
+                met[peer] = handshake.connect((hosts[peer], port), name, peer, keys[peer])
             while awaited:
                 sock, _ = listener.accept()
                 try:

@@ -145,6 +145,7 @@ class Parties:
                 "record_view": self._record_view,
                 "keys": {peer: handshake.pair_key(secret, name, peer).hex() for peer in peers},
                 "accepts": [peer for peer in peers if rank(peer) > rank(name)],
+                "hosts": dict(self._wire.hosts(name)),
             }
         if not self._wire.dials():
             self._ask("spec", specs)

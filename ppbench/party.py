@@ -37,6 +37,7 @@ class Party:
         path: CriticalPath,
         view: View | None,
         own_process: bool,
+        hosts: Mapping[str, str],
     ) -> None:
         self.name = name
         self.task = task
@@ -52,6 +53,7 @@ class Party:
         self.published: dict[str, Array] = {}
         self.uses_engine = False
         self._own_process = own_process
+        self._hosts = hosts
         self.released = False
         self._batch: Batch | None = None
         self._owner: str | None = None
@@ -173,12 +175,11 @@ class Party:
         self.uses_engine = True
         first = min(peers, key=lambda peer: peer.peer)
         if self.name < first.peer:
-            port = engine.reserve_port()
+            port = engine.reserve_port(self._hosts[self.name])
             for peer in peers:
                 peer.send("engine", np.uint16(port))
-        else:
-            port = int(first.receive("engine"))
-        return "127.0.0.1", port
+            return self._hosts[self.name], port
+        return self._hosts[first.peer], int(first.receive("engine"))
 
     def count_rounds(self, n_rounds: int) -> None:
         """Rounds of the batch in hand that an engine made over sockets of its own, where no channel sees them."""

@@ -243,7 +243,7 @@ def test_who_serves_stands_where_each_request_puts_it_and_no_deeper_with_every_b
         asks, answers = joined["ab"], joined["ba"]
         assert asks._path
         assert answers._path
-        proxy = Party("proxy", facts, {"participant-0": answers}, answers._path, None, own_process=False)
+        proxy = Party("proxy", facts, {"participant-0": answers}, answers._path, None, own_process=False, hosts={})
         requests = proxy.requests("participant")
         for _batch in range(3):
             asks._path.depth = 0

@@ -26,6 +26,7 @@ from ppbench.models.mlp import Mlp
 from ppbench.models.network import MaxPool2d, ReLU
 from ppbench.records import JobRecord
 from ppbench.report.summary import summary
+from ppbench.wire.base import LOOPBACK
 from ppbench.wire.engine import reserve_port
 from schemes.mpc import Mpc
 from schemes.mpc.spu import network as spu_network
@@ -48,7 +49,7 @@ needs_spu = pytest.mark.skipif(
 def dealer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Dealer]:
     """One that takes seeds unencrypted."""
     monkeypatch.setattr(sm2.PrivateKey, "decrypt", lambda self, seed: seed)
-    made = Dealer(("127.0.0.1", reserve_port()))
+    made = Dealer((LOOPBACK, reserve_port(LOOPBACK)))
     made.start()
     yield made
     made.close()
@@ -173,7 +174,7 @@ class Pair:
     """Both parties, and the dealer where there is one."""
 
     def __init__(self, network: str, n: int, patience_s: float = 60, with_dealer: bool = True, **options: Any) -> None:
-        self.ports = [reserve_port() for _ in range(3)]
+        self.ports = [reserve_port(LOOPBACK) for _ in range(3)]
         self.dealer = Dealer(("127.0.0.1", self.ports[2])) if with_dealer else None
         key = None
         if self.dealer:

@@ -19,7 +19,7 @@ from ppbench.wire.connection import tcp_info
 _DESCRIPTORS = Path("/proc/self/fd")
 
 
-def reserve_port(host: str = "127.0.0.1") -> int:
+def reserve_port(host: str) -> int:
     """A TCP port that nobody on `host` listens on."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,0 +1,51 @@
+"""What the channels run over, and where the parties live."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ppbench.process import Interpreter
+from ppbench.wire.connection import Connection
+
+LOOPBACK = "127.0.0.1"
+
+
+class Wire(abc.ABC):
+    """Starts the parties of one run and ends them, whatever happens."""
+
+    def __init__(self, pairs: Sequence[tuple[str, str]], threads: int, log_dir: Path, interpreter: Interpreter) -> None:
+        self.pairs = pairs
+        """Who has a channel to whom."""
+        self.threads = threads
+        """How many each process computes with."""
+        self.log_dir = log_dir
+        self.interpreter = interpreter
+
+    @abc.abstractmethod
+    def start(self, groups: Sequence[Sequence[str]], deadline_s: float) -> dict[str, Connection]:
+        """A control connection to each party; parties of one group share a process.
+
+        Raises PeerGone if one ends before it connects, TimeoutError at `deadline_s` on the monotonic clock.
+        """
+
+    @abc.abstractmethod
+    def dials(self) -> bool:
+        """Whether the parties have yet to connect to one another."""
+
+    def hosts(self, name: str) -> Mapping[str, str]:
+        """The address of each party as `name` reaches it, its own one among them, which it listens on."""
+        return {party: LOOPBACK for pair in self.pairs for party in pair}
+
+    @abc.abstractmethod
+    def state(self, name: str, wait_s: float = 0.0) -> str:
+        """In a word or two, what the party is doing, or how it ended if it does within `wait_s`."""
+
+    @abc.abstractmethod
+    def end(self, name: str) -> None:
+        """Kill one party, and those that share its process."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Kill all that still run, and wait for them."""

@@ -1,0 +1,119 @@
+"""Parties in processes of their own, joined by TCP."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ppbench.errors import PeerGone, ProtocolError
+from ppbench.process import Interpreter, kill_session
+from ppbench.wire import handshake
+from ppbench.wire.base import LOOPBACK, Wire
+from ppbench.wire.connection import Connection
+
+_STATES = {"R": "computing", "S": "waiting", "D": "waiting", "T": "stopped", "t": "stopped", "Z": "dead"}
+
+
+class TcpWire(Wire):
+    """Each group of parties in a process of its own session, joined over loopback TCP."""
+
+    def __init__(self, pairs: Sequence[tuple[str, str]], threads: int, log_dir: Path, interpreter: Interpreter) -> None:
+        super().__init__(pairs, threads, log_dir, interpreter)
+        self._resources = contextlib.ExitStack()
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, groups: Sequence[Sequence[str]], deadline_s: float) -> dict[str, Connection]:
+        """See `Wire.start`."""
+        token = secrets.token_bytes(32)
+        self.log_dir.mkdir(parents=True, exist_ok=True)
+        with (
+            tempfile.NamedTemporaryFile("w", prefix="ppbench-token-") as token_file,
+            socket.create_server((LOOPBACK, 0), backlog=sum(map(len, groups))) as listener,
+        ):
+            token_file.write(token.hex())
+            token_file.flush()
+            host, port = listener.getsockname()
+            environment, folder = self._resources.enter_context(self.interpreter.surroundings(self.threads))
+            for group in groups:
+                self._launch(group, f"{host}:{port}", token_file.name, environment, folder)
+            return self._accept_all(listener, {name for group in groups for name in group}, token, deadline_s)
+
+    def dials(self) -> bool:
+        """See `Wire.dials`."""
+        return True
+
+    def state(self, name: str, wait_s: float = 0.0) -> str:
+        """See `Wire.state`."""
+        process = self._processes[name]
+        try:
+            status = process.wait(wait_s)
+        except subprocess.TimeoutExpired:
+            return _process_state(process.pid)
+        if status < 0:
+            return f"killed by {signal.Signals(-status).name}"
+        return f"exited with status {status}"
+
+    def end(self, name: str) -> None:
+        """See `Wire.end`."""
+        kill_session(self._processes[name])
+
+    def close(self) -> None:
+        """See `Wire.close`."""
+        for process in set(self._processes.values()):
+            kill_session(process)
+        self._resources.close()
+
+    def _launch(
+        self, group: Sequence[str], address: str, token_file: str, environment: Mapping[str, str], folder: str | None
+    ) -> None:
+        command = [*self.interpreter.command("ppbench.host"), "--connect", address, "--token-file", token_file, *group]
+        with open(self.log_dir / f"{group[0]}.log", "ab") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                cwd=folder,
+                start_new_session=True,
+            )
+        for name in group:
+            self._processes[name] = process
+
+    def _accept_all(
+        self, listener: socket.socket, awaited: set[str], token: bytes, deadline_s: float
+    ) -> dict[str, Connection]:
+        listener.settimeout(0.2)
+        controls: dict[str, Connection] = {}
+        while awaited:
+            if time.monotonic() > deadline_s:
+                raise TimeoutError
+            try:
+                sock, _ = listener.accept()
+            except TimeoutError:
+                for name in awaited:
+                    if self._processes[name].poll() is not None:
+                        raise PeerGone(f"{name} was {self.state(name)} before it started") from None
+                continue
+            try:
+                name = handshake.accept(sock, lambda name: token if name in awaited else None)
+            except ProtocolError:
+                sock.close()
+                continue
+            awaited.remove(name)
+            controls[name] = Connection(sock)
+        return controls
+
+
+def _process_state(pid: int) -> str:
+    try:
+        return _STATES.get(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0], "running")
+    except OSError:
+        return "running"
