@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats  # type: ignore[import-untyped]
 
-from ppbench import bundle, experiment
+from ppbench import bundle, experiment, records
 from ppbench.data.adult import Adult
 from ppbench.data.dataset import Column, Dataset, Split
 from ppbench.data.digits import Digits
@@ -19,6 +19,8 @@ from ppbench.errors import ConfigError, ProtocolError
 from ppbench.job import Job, MeasureOptions, TaskOptions
 from ppbench.privacy.audit import epsilon_lower_bound
 from ppbench.records import JobRecord
+from ppbench.report.groups import grouped
+from ppbench.report.write import write_report
 from ppbench.scheme import TaskFacts
 from schemes.dp_publishing import DpPublishing, mechanisms, median
 from schemes.dp_publishing.median import Budget, Databases
@@ -266,6 +268,17 @@ def test_queries_that_do_not_overlap_cost_no_more_however_many(tmp_path: Path) -
     scheme = DpPublishing(correlated=False, n_queries=32, attributes=("age", "education", "sex"), epsilon=0.1)
     found = values(measure(scheme, tmp_path))
     assert 8 < found["published_mean_absolute_error"] < 45, "20 on average, where overlapping ones would have 320"
+
+
+def test_the_error_is_drawn_against_the_number_of_queries(tmp_path: Path) -> None:
+    errors = {}
+    for n_queries in (1, 8, 64):
+        found = values(measure(DpPublishing(n_queries=n_queries, epsilon=0.1), tmp_path))
+        errors[n_queries] = found["published_mean_absolute_error"]
+    assert errors[64] > errors[8], "about 640 and 80 records"
+    assert "released_error_vs_options.png" in {path.name for path in write_report(tmp_path)}
+    drawn = [x.median("released_mean_absolute_error") for x in grouped(records.read_all(tmp_path))]
+    assert drawn == list(errors.values())
 
 
 def test_a_result_that_cannot_be_scored_fails_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

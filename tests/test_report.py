@@ -240,7 +240,7 @@ def _on_mnist(job: JobRecord) -> JobRecord:
 
 def test_a_sweep_is_drawn_against_the_option_it_varies(tmp_path: Path) -> None:
     ppbench.run("scheme=obfnet", "scheme.raw_fraction=0.25,0.5,1.0", "scheme.epochs=1", *TASK, results_dir=tmp_path)
-    (sweep,) = sweeps(grouped(records.read_all(tmp_path)))
+    (sweep,) = sweeps(grouped(records.read_all(tmp_path)), "accuracy")
     assert (sweep.scheme, sweep.option) == ("obfnet", "scheme.raw_fraction")
     (line,) = sweep.lines
     assert [number for number, _ in line.points] == [0.25, 0.5, 1.0]
@@ -248,5 +248,5 @@ def test_a_sweep_is_drawn_against_the_option_it_varies(tmp_path: Path) -> None:
 
 
 def test_nothing_that_was_not_swept_is_drawn_against_an_option(results: Path) -> None:
-    assert sweeps(grouped(records.read_all(results))) == []
+    assert sweeps(grouped(records.read_all(results)), "accuracy") == []
     assert not (results / "accuracy_vs_options.png").exists()

@@ -41,6 +41,8 @@ _GAP_IN = 0.45
 _ASIDE_IN = 0.045
 _HATCHES = ("", "////", "....")
 _UP = "up_bytes_per_sample"
+_MOST_NAMES = 12
+"""A panel of more schemes and variants names only those that no other one beats in both respects."""
 _PARTIES = (
     ("participant", "participant_cpu_s_per_sample", {"color": "#0072B2", "marker": "o"}),
     ("coordinator", "coordinator_cpu_s_per_sample", {"color": "#D55E00", "marker": "s"}),
@@ -119,6 +121,8 @@ def _accuracy_caption(groups: Sequence[Group], shown: Sequence[Group]) -> str:
     ]
     if any(group.n_seeds > 1 for group in shown):
         parts.append("Small pale markers are single seeds.")
+    if any(len(members) > _MOST_NAMES for members in _by_task(shown)):
+        parts.append("Of many, those are named that no other one beats in both; the table names all.")
     if any(group.is_small_model for group in shown):
         parts.append("Shaded: more bytes than the small model on the device (local, model=small), and less accurate.")
     return " ".join(parts) + not_shown(groups)
@@ -144,7 +148,7 @@ def _draw_accuracy(axes: Axes, groups: Sequence[Group], styles: dict[str, dict[s
     lines = _shade(axes, points) + _reference_lines(axes, level, plaintext[0] if plaintext else None)
     markers = [marker for point in points for marker in _draw_group(axes, *point, styles[point[0].scheme])]
     lines += [_pixel_line(axes, group) for group in groups if group.n_seeds > 1]
-    place_labels(axes, [_accuracy_label(*point) for point in points], markers, lines)
+    place_labels(axes, [_accuracy_label(*point) for point in _named(points)], markers, lines)
 
 
 def _pixel_line(axes: Axes, group: Group) -> Bbox:
@@ -173,6 +177,18 @@ def _accuracy_label(group: Group, x: float, y: float) -> Label:
     return Label(wrapped_label(group), x, y)
 
 
+def _named(points: Sequence[tuple[Group, float, float]]) -> list[tuple[Group, float, float]]:
+    if len(points) <= _MOST_NAMES:
+        return list(points)
+    return [(group, x, y) for group, x, y in points if group.is_baseline or not _is_beaten(x, y, points)]
+
+
+def _is_beaten(x: float, y: float, points: Sequence[tuple[Group, float, float]]) -> bool:
+    """By one that is no baseline."""
+    rivals = [(other_x, other_y) for group, other_x, other_y in points if not group.is_baseline]
+    return any(rx <= x and ry >= y and (rx, ry) != (x, y) for rx, ry in rivals)
+
+
 def _known(group: Group, column: str) -> float:
     value = group.median(column)
     assert value is not None
@@ -191,6 +207,8 @@ def _set_ranges(axes: Axes, groups: Sequence[Group], level: float) -> None:
         axes.set_xlim(-0.5, max(1.0, *xs) * 6)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: units.tick(units.size(value))))
     axes.xaxis.set_minor_formatter(NullFormatter())
+    # No accuracy exceeds 100 %, so no tick does.
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value <= 100 else ""))
     margin = max(0.12 * (max(ys) - min(ys)), 0.1)
     axes.set_ylim(min(ys) - 1.5 * margin, max(ys) + 1.5 * margin)
 

@@ -51,14 +51,14 @@ class _Field:
         self.boxes: list[Bbox] = []
         self.leaders: list[tuple[tuple[float, float], tuple[float, float]]] = []
 
-    def free(self, place: _Place, point: tuple[float, float]) -> bool:
-        box = place.box
-        inside = self.inside
+    def has_room(self, place: _Place) -> bool:
+        box, inside = place.box, self.inside
         if box.x0 < inside.x0 or box.x1 > inside.x1 or box.y0 < inside.y0 or box.y1 > inside.y1:
             return False
-        if any(box.overlaps(other) for other in itertools.chain(self.boxes, self.markers)):
-            return False
-        if any(_crosses(*leader, box) for leader in self.leaders):
+        return not any(box.overlaps(other) for other in itertools.chain(self.boxes, self.markers))
+
+    def free(self, place: _Place, point: tuple[float, float]) -> bool:
+        if not self.has_room(place) or any(_crosses(*leader, place.box) for leader in self.leaders):
             return False
         others = (marker for marker in self.markers if not marker.contains(*point))
         in_the_way = itertools.chain(self.boxes, others)
@@ -104,11 +104,12 @@ def _around(point: tuple[float, float], half: float) -> Bbox:
 
 def _best(field: _Field, point: tuple[float, float], size: tuple[float, float], pixels: float) -> _Place:
     places = list(_places(point, size, pixels))
-    free = [place for place in places if field.free(place, point)]
+    roomy = [place for place in places if field.has_room(place)]
+    free = [place for place in roomy if field.free(place, point)]
     clear = [place for place in free if not any(place.box.overlaps(line) for line in field.lines)]
     # A place far away is worse than one on a line.
     near = [place for place in clear if math.hypot(place.dx_pt, place.dy_pt) <= 60]
-    return next(itertools.chain(near, free, places))
+    return next(itertools.chain(near, free, roomy, places))
 
 
 def _places(point: tuple[float, float], size: tuple[float, float], pixels: float) -> Iterator[_Place]:

@@ -1,11 +1,11 @@
-"""Accuracy, and what a coordinator reconstructs, against every numeric option that a sweep varied: epsilon, dimensions
-kept, participants.
-"""
+"""A measure of quality against every numeric option that a sweep varied: epsilon, dimensions kept, participants."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -23,9 +23,22 @@ from ppbench.report.style import (
     how_often,
     new_figure,
     series_styles,
+    write_picture,
 )
 
-_ERROR = "reconstruction_mse"
+_ACCURACY = "accuracy"
+_ERRORS = {
+    "reconstruction_mse": (
+        "reconstruction_vs_options",
+        "Mean squared error of a value in [0, 1] of the samples that the coordinator reconstructs in order to classify "
+        "them: the less, the more it sees",
+    ),
+    "released_mean_absolute_error": (
+        "released_error_vs_options",
+        "Mean absolute error of the answers that were released",
+    ),
+}
+"""Column of the summary -> the picture's name, and what it shows."""
 _MIN_POINTS = 3
 _PANEL_IN = 2.6
 _LEGEND_LINE_IN = 0.17
@@ -53,7 +66,7 @@ class Sweep:
     lines: tuple[Line, ...]
 
 
-def sweeps(groups: Sequence[Group], column: str = "accuracy") -> list[Sweep]:
+def sweeps(groups: Sequence[Group], column: str) -> list[Sweep]:
     """Every scheme's numeric options that took at least three values while all else stayed as it was, of the groups
     where a column of the summary was measured.
     """
@@ -70,27 +83,29 @@ def sweeps(groups: Sequence[Group], column: str = "accuracy") -> list[Sweep]:
     return found
 
 
-def accuracy_vs_options(groups: Sequence[Group]) -> Figure | None:
+def write_sweeps(groups: Sequence[Group], results_dir: Path) -> list[Path]:
+    """A picture of each measure that the folder has sweeps of; returns the paths written."""
+    written = write_picture(lambda: _accuracy_vs_options(groups), results_dir, "accuracy_vs_options")
+    for column, (name, what) in _ERRORS.items():
+        written += write_picture(partial(_error_vs_options, groups, column, what), results_dir, name)
+    return written
+
+
+def _accuracy_vs_options(groups: Sequence[Group]) -> Figure | None:
     """A panel for each sweep; a dashed line where the model alone is."""
-    shown = sweeps(groups)
+    shown = sweeps(groups, _ACCURACY)
     if not shown:
         return None
     caption = f"Accuracy of the answers that participants end up with; {how_often(groups)}."
     if any(_plaintext(groups, sweep) is not None for sweep in shown):
         caption += " Dashed: the model on clear samples."
-    return _panels(groups, shown, "accuracy", caption)
+    return _panels(groups, shown, _ACCURACY, caption)
 
 
-def reconstruction_vs_options(groups: Sequence[Group]) -> Figure | None:
-    """A panel for each sweep of a scheme whose coordinator reconstructs samples, by the error it makes."""
-    shown = sweeps(groups, _ERROR)
-    if not shown:
-        return None
-    caption = (
-        "Mean squared error of a value in [0, 1] of the samples that the coordinator reconstructs in order to classify "
-        f"them: the less, the more it sees; {how_often(groups)}."
-    )
-    return _panels(groups, shown, _ERROR, caption)
+def _error_vs_options(groups: Sequence[Group], column: str, what: str) -> Figure | None:
+    """A panel for each sweep, with a logarithmic axis of errors."""
+    shown = sweeps(groups, column)
+    return _panels(groups, shown, column, f"{what}; {how_often(groups)}.") if shown else None
 
 
 def _panels(groups: Sequence[Group], shown: Sequence[Sweep], column: str, caption: str) -> Figure:
@@ -102,7 +117,7 @@ def _panels(groups: Sequence[Group], shown: Sequence[Sweep], column: str, captio
         axes = figure.add_axes(
             (0.7 / WIDTH_IN, top / figure.get_figheight(), 1 - 0.85 / WIDTH_IN, _PANEL_IN / figure.get_figheight())
         )
-        _draw(axes, sweep, column, _plaintext(groups, sweep) if column == "accuracy" else None)
+        _draw(axes, sweep, column, _plaintext(groups, sweep) if column == _ACCURACY else None)
         if legend_in:
             axes.legend(loc="upper left", bbox_to_anchor=(0, -0.17), frameon=False, fontsize=SMALL_PT, borderaxespad=0)
         top -= 0.6 + legend_in
@@ -130,9 +145,11 @@ def _lines(members: Sequence[tuple[Group, Mapping[str, Any]]], option: str) -> t
 
 def _draw(axes: Axes, sweep: Sweep, column: str, plaintext: float | None) -> None:
     numbers = [number for line in sweep.lines for number, _ in line.points]
-    for line, style in zip(sweep.lines, series_styles(len(sweep.lines)), strict=True):
+    for i, (line, style) in enumerate(zip(sweep.lines, series_styles(len(sweep.lines)), strict=True)):
         values = [group.median(column) or 0.0 for _, group in line.points]
-        axes.plot([number for number, _ in line.points], values, label=line.label, markersize=5, **style)
+        # Where lines coincide, the first ones show as rings around the last.
+        size = 5 + 1.5 * min(3, len(sweep.lines) - 1 - i)
+        axes.plot([number for number, _ in line.points], values, label=line.label, markersize=size, **style)
     if plaintext is not None:
         axes.axhline(plaintext, color=GREY, linestyle="--", linewidth=1)
     if max(numbers) / min(numbers) >= _LOG_FROM:
@@ -140,7 +157,7 @@ def _draw(axes: Axes, sweep: Sweep, column: str, plaintext: float | None) -> Non
     axes.set_xticks(sorted(set(numbers)), minor=False)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: units.number(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    if column == "accuracy":
+    if column == _ACCURACY:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
     else:
         axes.set_yscale("log")

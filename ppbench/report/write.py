@@ -11,7 +11,7 @@ from ppbench.report.paper import write_paper_comparison
 from ppbench.report.paper_figures import figure3, figure4
 from ppbench.report.style import write_picture
 from ppbench.report.summary import write_tables
-from ppbench.report.sweeps import accuracy_vs_options, reconstruction_vs_options
+from ppbench.report.sweeps import write_sweeps
 
 
 def write_report(results_dir: Path) -> list[Path]:
@@ -26,8 +26,7 @@ def write_report(results_dir: Path) -> list[Path]:
         *write_paper_comparison(jobs, results_dir),
         *write_picture(lambda: accuracy_vs_bytes(groups), results_dir, "accuracy_vs_bytes"),
         *write_picture(lambda: compute_per_party(groups), results_dir, "compute_per_party"),
-        *write_picture(lambda: accuracy_vs_options(groups), results_dir, "accuracy_vs_options"),
-        *write_picture(lambda: reconstruction_vs_options(groups), results_dir, "reconstruction_vs_options"),
+        *write_sweeps(groups, results_dir),
         *write_picture(lambda: figure3(groups, results_dir), results_dir, "figure3"),
         *write_picture(lambda: figure4(groups), results_dir, "figure4"),
     ]
