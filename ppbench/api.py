@@ -12,6 +12,7 @@ from ppbench.records import read_all, tidy
 from ppbench.report.summary import summary
 from ppbench.report.write import write_report
 from ppbench.runner import prepare_jobs, run_job
+from ppbench.wire.door import close_door, open_door
 
 
 def run(*overrides: str, results_dir: str | Path | None = None) -> pd.DataFrame:
@@ -26,8 +27,13 @@ def run(*overrides: str, results_dir: str | Path | None = None) -> pd.DataFrame:
     jobs = [config.to_job(one) for one in composed]
     folder, resume = Path(composed[0].results_dir), bool(composed[0].resume)
     prepare_jobs([(job, folder, resume) for job in jobs], Quiet())
-    for job in jobs:
-        run_job(job, folder, resume, Quiet())
+    if any(job.wire == "remote" for job in jobs):
+        open_door(config.to_remote(composed[0]))
+    try:
+        for job in jobs:
+            run_job(job, folder, resume, Quiet())
+    finally:
+        close_door()
     write_report(folder)
     return load_summary(folder)
 

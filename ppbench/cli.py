@@ -15,11 +15,13 @@ from ppbench.errors import PpbenchError
 _COMMANDS = {
     "run": "measure: any Hydra override, as in: ppbench run scheme=obfnet; -m sweeps",
     "list": "schemes, data sets, models, attacks, links and devices, and whether they can run here",
+    "participant": "take part as the IoT device in the runs of a harness on another machine (wire=remote)",
     "report": "write the tables and pictures of a results folder anew",
     "check": "run the conformance checks on a scheme",
     "doctor": "the machine, the versions, and what is missing",
 }
 USAGE_STATUS = 2
+_DEVICE_WAITS_S = 600.0
 _OURS = ("ppbench", "schemes")
 
 
@@ -32,6 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = commands.add_parser(name, help=text, description=text, add_help=name != "run")
         if name == "report":
             command.add_argument("results_dir", type=Path, metavar="DIR")
+        elif name == "participant":
+            command.add_argument("--connect", required=True, metavar="HOST:PORT", help="where the harness listens")
+            command.add_argument("--token-file", required=True, type=Path, help="a copy of the harness's token file")
+            command.add_argument("--index", type=int, help="which participant to be (default: the next free one)")
+            command.add_argument(
+                "--wait-s", type=float, default=_DEVICE_WAITS_S, help="how long to wait for a harness that is not there"
+            )
         elif name == "check":
             command.add_argument("scheme", metavar="NAME")
     parsed, overrides = parser.parse_known_args(given)
@@ -66,6 +75,10 @@ def _dispatch(parsed: argparse.Namespace, given: list[str]) -> int:
 
         print_catalogue()
         return 0
+    if parsed.command == "participant":
+        from ppbench.participant import participate
+
+        return participate(parsed.connect, parsed.token_file, parsed.wait_s, parsed.index)
     if parsed.command == "report":
         from ppbench.report.write import write_report
 

@@ -25,16 +25,18 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ppbench.errors import ConfigError, UnavailableError, unknown
 from ppbench.job import Job, MeasureOptions, TaskOptions
+from ppbench.options import typed_fields
 from ppbench.registry import REGISTRIES
 from ppbench.sweep import expand
+from ppbench.wire.door import RemoteOptions
 
 _HERE = Path(__file__).resolve().parent
 CONF_DIR = next(str(folder) for folder in (_HERE / "conf", _HERE.parent / "conf") if folder.is_dir())
 """Inside an installed wheel, else in the checkout."""
 
-JOB_KEYS = ("scheme", "dataset", "model", "task", "measure", "wire", "seed")
+JOB_KEYS = ("scheme", "dataset", "model", "task", "measure", "wire", "link", "seed")
 """What describes a job."""
-_RUN_KEYS = ("results_dir", "resume", "hydra")
+_RUN_KEYS = ("results_dir", "resume", "remote", "hydra")
 
 
 class PluginConfigs(SearchPathPlugin):
@@ -60,7 +62,8 @@ def files_of(group: str) -> dict[str, str]:
 def register() -> None:
     """Make Hydra know the plugins; without effect the second time."""
     store = ConfigStore.instance()
-    store.store(name="ppbench_defaults", node={"task": vars(TaskOptions()), "measure": vars(MeasureOptions())})
+    sections = {"task": TaskOptions(), "measure": MeasureOptions(), "remote": RemoteOptions()}
+    store.store(name="ppbench_defaults", node={name: vars(options) for name, options in sections.items()})
     for registry in REGISTRIES:
         for name in registry.names():
             try:
@@ -106,7 +109,7 @@ def _check_choices(overrides: Sequence[str]) -> None:
         return  # its jobs choose schemes of their own, and so options that the default scheme does not have
     for override in parsed:
         section, dot, option = override.key_or_group.partition(".")
-        if dot and section in JOB_KEYS:
+        if dot and section in (*JOB_KEYS, "remote"):
             selected: list[str | None] = [value for group, value in chosen if group == section]
             known = {key for value in selected or [None] for key in _options_of(section, value)}
             if option not in known:
@@ -115,7 +118,7 @@ def _check_choices(overrides: Sequence[str]) -> None:
 
 def _options_of(section: str, choice: str | None) -> list[str]:
     composed = compose("config", [f"{section}={choice}"] if choice else [])
-    return [str(key) for key in composed[section]]
+    return [str(key) for key in composed.get(section) or ()]
 
 
 def job_config(config: DictConfig) -> dict[str, Any]:
@@ -147,3 +150,8 @@ def _plugin_conf_dirs() -> dict[str, Path]:
 def to_job(config: DictConfig) -> Job:
     """The job of a composed configuration. Raises ConfigError or UnavailableError."""
     return Job.from_config(job_config(config))
+
+
+def to_remote(config: DictConfig) -> RemoteOptions:
+    """Where the devices of a composed configuration with `wire=remote` join. Raises ConfigError."""
+    return RemoteOptions(**typed_fields(RemoteOptions, "remote", dict(config.remote)))

@@ -12,7 +12,7 @@ from ppbench.cache import cache_dir
 from ppbench.errors import PpbenchError
 from ppbench.process import n_cpus
 from ppbench.registry import REGISTRIES
-from ppbench.wire import engine
+from ppbench.wire import engine, network
 from ppbench.wire.connection import KERNEL, Connection
 
 _VERSIONS = ("ppbench-iot", "numpy", "torch", "hydra-core", "omegaconf", "pandas", "pydantic", "matplotlib")
@@ -28,6 +28,7 @@ def print_diagnosis() -> bool:
     print(f"cache      {cache_dir()}")
     print(f"payload    {_payload()}")
     print(f"engines    {_engines()}")
+    print(f"wire       {_wire()}")
     print(f"peak RSS   {_peak_rss()}")
     faults = list(_faults())
     for fault in faults:
@@ -59,6 +60,12 @@ def _engines() -> str:
     except (PpbenchError, OSError) as error:
         return f"own sockets cannot be counted: {error}"
     return "own sockets are counted by the kernel (TCP_INFO)"
+
+
+def _wire() -> str:
+    if reason := network.unavailable():
+        return f"bytes with headers cannot be counted: {reason}"
+    return "bytes with headers are counted in network namespaces: wire=namespaces"
 
 
 def _peak_rss() -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ppbench import bundle, records, scoring
 from ppbench.bundle import Array, Tree
+from ppbench.calibration import Rate, calibrate, pooled
 from ppbench.errors import PpbenchError, UnavailableError
 from ppbench.job import Job
 from ppbench.parties import Parties
@@ -15,7 +16,7 @@ from ppbench.prepare import Prepared, prepared
 from ppbench.progress import Progress, silent
 from ppbench.provenance import provenance
 from ppbench.readings import Reading
-from ppbench.records import JobRecord, Record, Stage, Status
+from ppbench.records import JobRecord, Machine, Record, Stage, Status
 from ppbench.task import Share, shares
 
 
@@ -24,6 +25,7 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
     origin = provenance(job)
     folder = results_dir / records.folder_name(job.scheme.name, job.id)
     measured: list[Record] = []
+    machines: dict[str, Machine] = {}
     status: Status = "ok"
     reason = ""
     try:
@@ -33,12 +35,16 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
         origin = origin.model_copy(update={"data_sha256": data.sha256, "data_route": data.route})
         owned = shares(start.task, job.task.n_samples or len(data.test))
         measured += [*scoring.preparation(start), *scoring.reference(owned)]
+        measured += scoring.arithmetic(job.scheme, start)
+        measured += scoring.steps(job.scheme)
+        before = _host_rates(job)
         measured += scoring.privacy(job.scheme.privacy(start.task.facts))
         if job.scheme.takes_part_in("train"):
             measured += scoring.training_set(start.task)
         for process in range(job.measure.processes):
-            for record in _measure(job, start, owned, process, folder, progress):
+            for record in _measure(job, start, owned, process, folder, machines, progress):
                 measured.append(record)
+        measured += scoring.calibration(pooled(before, _host_rates(job)))
         if job.measure.view_batches:
             _keep_views(job, start, owned, folder)
     except UnavailableError as error:
@@ -56,19 +62,32 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
         config=job.to_config(),
         status=status,
         reason=reason,
-        provenance=origin,
+        provenance=origin.model_copy(update={"machines": machines}),
         records=measured,
     )
     records.write(results_dir, job_record)
     return job_record
 
 
+def _host_rates(job: Job) -> list[Rate]:
+    if not job.measure.calibrate:
+        return []
+    return calibrate(job.scheme.card.arithmetic, job.task.batch_size, job.measure.threads)
+
+
 def _measure(
-    job: Job, start: Prepared, owned: list[Share], process: int, folder: Path, progress: Progress
+    job: Job,
+    start: Prepared,
+    owned: list[Share],
+    process: int,
+    folder: Path,
+    machines: dict[str, Machine],
+    progress: Progress,
 ) -> Iterator[Record]:
     """One fresh set of processes through all stages, the online stage with its warm-up and all repetitions."""
     published: dict[str, Mapping[str, Array]] = {}
     with _parties(job, start, folder) as parties:
+        _keep_machines(parties, machines)
         for stage, readings in _before_online(job, start, owned, parties):
             yield from scoring.costs(stage, readings, process)
             published |= _keep_published(readings, folder)
@@ -85,6 +104,14 @@ def _measure(
         yield from scoring.dropouts(parties.dropped, process)
     yield from scoring.published(job.scheme, start.task, published, process)
     progress(f"measuring {job.title}", (process + 1) * job.measure.repetitions, _passes(job))
+
+
+def _keep_machines(parties: Parties, machines: dict[str, Machine]) -> None:
+    """Raises PpbenchError if a party lives on another machine than in the job's earlier processes."""
+    for name, described in parties.machines.items():
+        machine = Machine(**described)
+        if machines.setdefault(name, machine) != machine:
+            raise PpbenchError(f"{name} was on {machines[name].cpu} and is on {machine.cpu} now: see --index")
 
 
 def _keep_views(job: Job, start: Prepared, owned: list[Share], folder: Path) -> None:
@@ -108,6 +135,7 @@ def _parties(job: Job, start: Prepared, folder: Path, record_view: bool = False)
         log_dir=folder / "logs",
         participants_per_process=job.task.participants_per_process,
         record_view=record_view,
+        shape=job.link.shape if job.link else None,
     )
 
 

@@ -25,7 +25,7 @@ from ppbench.party import Party, role_of
 from ppbench.plugin import resolve
 from ppbench.process import die_with_parent
 from ppbench.scheme import COORDINATOR, PARTICIPANT, Batch, Role, Scheme, Shard, TaskFacts
-from ppbench.wire import control, engine, handshake
+from ppbench.wire import control, engine, enter, handshake, interfaces
 from ppbench.wire.channel import Channel, CriticalPath, View
 from ppbench.wire.connection import Connection
 
@@ -45,6 +45,8 @@ class Host:
         self._serving: threading.Thread | None = None
         self._samples: Array | None = None
         self._shard: Shard | None = None
+        self._scheme: Scheme | None = None
+        self._interfaces: dict[str, str] = {}
         self._party: Party
         self._role: Role[Any]
 
@@ -77,13 +79,22 @@ class Host:
         traceback.print_exception(error)
         reason = str(error).strip().splitlines() or [""]
         kind = "" if isinstance(error, PpbenchError) else f"{type(error).__name__}: "
+        lacks = self._lacks(error) if isinstance(error, ModuleNotFoundError) else None
         with contextlib.suppress(PpbenchError):
-            self._say("failed", {"reason": kind + reason[0], "follows": isinstance(error, PeerGone)})
+            self._say("failed", {"reason": lacks or kind + reason[0], "follows": isinstance(error, PeerGone)})
+
+    def _lacks(self, error: ModuleNotFoundError) -> str | None:
+        """The harness has checked what is installed on its own machine, and a party may live on another."""
+        if self._scheme is None or (need := self._scheme.requires.get(error.name or "")) is None:
+            return None
+        return f"'{self._scheme.name}' needs what is not installed there: pip install '{need}'"
 
     def _spec(self, spec: Tree) -> Tree:
         """Build the role, and meet the other parties: lower ranks listen, higher ranks connect."""
         scheme: Scheme = resolve(spec["scheme"])(**_tuples(spec["options"]))
+        self._scheme = scheme
         name: str = spec["party"]
+        self._interfaces = spec["interfaces"]
         self._role = scheme.roles[role_of(name)](scheme)
         path, view = CriticalPath(), View() if spec["record_view"] else None
         connections: list[Connection] = []
@@ -202,6 +213,7 @@ class Host:
         """Counters since the run began, read while nobody sends; and a serving party's cost of the stage."""
         channels = {}
         known = {self._control.fileno()}
+        packets = interfaces.counted(self._interfaces) if self._interfaces else {}
         for peer, channel in self._party.channels.items():
             known.add(channel.connection.fileno())
             payload = channel.payload()
@@ -210,9 +222,11 @@ class Host:
                 "payload_bytes_sent": payload.sent,
                 "payload_bytes_received": payload.received,
                 "source": payload.source,
+                **packets.get(peer, {}),
             }
         return {
             "channels": channels,
+            "unacknowledged": interfaces.unacknowledged() if packets else 0,
             "engine": engine.payload_by_socket(known) if self._party.uses_engine else [],
             "serving": self._serving_cost() if self._serving else None,
         }
@@ -248,18 +262,25 @@ def _tuples(options: Tree) -> Tree:
 def main(arguments: list[str] | None = None) -> int:
     """Connect each named party to the harness and run it to its end."""
     parser = argparse.ArgumentParser(prog="python -m ppbench.host", description=__doc__)
-    parser.add_argument("--connect", required=True, metavar="HOST:PORT")
+    parser.add_argument("--connect", required=True, metavar="HOST:PORT|unix:PATH")
     parser.add_argument("--token-file", required=True, type=Path)
+    parser.add_argument("--network", action="append", default=[], metavar="PARTY=DESCRIPTOR", help="a namespace")
     parser.add_argument("parties", nargs="+", metavar="PARTY")
     parsed = parser.parse_args(arguments)
     die_with_parent()
-    host, _, port = parsed.connect.rpartition(":")
+    host, _, port_or_path = parsed.connect.rpartition(":")
     token = bytes.fromhex(parsed.token_file.read_text().strip())
     alone = len(parsed.parties) == 1
+    networks: dict[str, str] = dict(network.split("=") for network in parsed.network)
     outcomes: list[bool] = []
 
     def run(name: str) -> None:
-        sock = handshake.connect((host, int(port)), name, "harness", token)
+        if name in networks:
+            enter.enter(int(networks[name]))
+        if host == "unix":
+            sock = handshake.connect_locally(port_or_path, name, "harness", token)
+        else:
+            sock = handshake.connect((host, int(port_or_path)), name, "harness", token)
         outcomes.append(Host(Connection(sock), own_process=alone).run())
 
     if alone:

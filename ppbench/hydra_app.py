@@ -19,6 +19,7 @@ from ppbench.report.summary import write_tables
 from ppbench.report.table import text_table
 from ppbench.report.write import write_report
 from ppbench.runner import exit_status, run_job
+from ppbench.wire.door import close_door, open_door
 
 _errors: list[Exception] = []
 """What jobs and report raised: of a sweep's jobs Hydra keeps it to itself, and of its callbacks it makes warnings."""
@@ -62,6 +63,8 @@ def run(arguments: Sequence[str]) -> int:
     def task(composed: DictConfig) -> None:
         try:
             job = config.to_job(composed)
+            if job.wire == "remote":
+                open_door(config.to_remote(composed))
             outcomes.append(run_job(job, Path(composed.results_dir), composed.resume, current_display()))
             folders.add(Path(composed.results_dir))
         except Exception as error:
@@ -80,6 +83,7 @@ def run(arguments: Sequence[str]) -> int:
             write_tables(read_all(folder), folder)
         raise
     finally:
+        close_door()
         sys.argv = command_line
     if _errors:
         raise _errors[0]
@@ -95,6 +99,7 @@ def _refuse_early(arguments: Sequence[str]) -> None:
         composed = config.compose_all(overrides)
         for one in composed:
             config.to_job(one)
+            config.to_remote(one)
         sweeps = len(overrides) < len(arguments) or any(
             override.startswith(("+experiment=", "hydra.mode=")) for override in overrides
         )

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from ppbench.cache import digest
 from ppbench.data.dataset import DatasetSource
 from ppbench.errors import ConfigError, UnavailableError, choose, in_range, unknown
+from ppbench.link import Link
 from ppbench.models.model import Model
 from ppbench.options import typed, typed_fields
 from ppbench.plugin import Plugin, resolve, target_of
@@ -63,6 +64,8 @@ class MeasureOptions:
     """After so many seconds from the parties' start the job is ended as failed."""
     prepare_deadline_s: float = 3600.0
     """After so many seconds of training and other preparation the job is ended as failed."""
+    calibrate: bool = False
+    """Whether to measure the host's rates as well, which the modelled time on a device needs."""
     view_batches: int = 0
     """Batches of each participant in a further, unmeasured pass that keeps what each party receives, for attacks."""
 
@@ -87,11 +90,15 @@ class Job:
     task: TaskOptions = TaskOptions()
     measure: MeasureOptions = MeasureOptions()
     wire: str = "tcp"
+    link: Link | None = None
+    """How each participant is really connected; None: as fast as the wire is."""
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse an unknown wire, a negative seed, or more participants than the scheme serves."""
+        """Refuse an unknown wire or one without the link, a negative seed, more participants than the scheme serves."""
         choose("wire", self.wire, WIRES)
+        if self.link is not None:
+            _check_shaped(self.link, self.wire)
         in_range("seed", self.seed, 0)
         if not self.scheme.card.several_participants:
             in_range(f"task.n_participants for scheme={self.scheme.name}", self.task.n_participants, 1, 1)
@@ -115,6 +122,7 @@ class Job:
             task=_options(TaskOptions, "task", config),
             measure=_options(MeasureOptions, "measure", config),
             wire=typed("wire", config.get("wire", "tcp"), str),
+            link=None if config.get("link") is None else Link.from_config(config["link"]),
             seed=typed("seed", config.get("seed", 0), int),
         )
 
@@ -125,6 +133,8 @@ class Job:
             "task": dataclasses.asdict(self.task),
             "measure": dataclasses.asdict(self.measure),
             "wire": self.wire,
+            # Only where there is one: without it a job's id is what it was before there were links.
+            **({} if self.link is None else {"link": self.link.to_config()}),
             "seed": self.seed,
         }
 
@@ -137,6 +147,8 @@ class Job:
         for kind, plugin in self._plugins.items():
             if reason := plugin.unavailable():
                 raise UnavailableError(f"{kind} {reason}")
+        if reason := WIRES[self.wire].unavailable():
+            raise UnavailableError(reason)
 
     @property
     def _plugins(self) -> dict[str, Plugin]:
@@ -151,7 +163,16 @@ class Job:
     def title(self) -> str:
         """Short and readable, for progress and folder names."""
         variant = self.scheme.variant()
-        return self.scheme.name + (f"({variant})" if variant else "") + (f" seed={self.seed}" if self.seed else "")
+        link = f" link={self.link.name}" if self.link else ""
+        seed = f" seed={self.seed}" if self.seed else ""
+        return self.scheme.name + (f"({variant})" if variant else "") + link + seed
+
+
+def _check_shaped(link: Link, wire: str) -> None:
+    if wire != "namespaces":
+        raise ConfigError(f"link={link.name} needs wire=namespaces: no link is shaped on wire={wire}")
+    if link.duty_cycle < 1:
+        raise ConfigError(f"link={link.name} is modelled, not shaped: it may send {link.duty_cycle:.1%} of the time")
 
 
 def _plugin(registry: Registry[P], config: Mapping[str, Any], classes: Mapping[str, str]) -> P:

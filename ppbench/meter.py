@@ -20,6 +20,8 @@ class Cost:
     cpu_s: float
     wall_s: float
     peak_rss_bytes: int
+    start_rss_bytes: int
+    """Resident memory at the start, of the process."""
 
 
 class Meter:
@@ -37,12 +39,18 @@ class Meter:
         """Begin anew."""
         if self._own_process:
             reset_peak_rss()
+        self._start_rss_bytes = rss_bytes()
         self._cpu_s = self._cpu_now_s()
         self._wall_s = time.perf_counter()
 
     def read(self) -> Cost:
         """The cost since `start`; of a thread's CPU, only the thread that started can tell."""
-        return Cost(self._cpu_now_s() - self._cpu_s, time.perf_counter() - self._wall_s, peak_rss_bytes())
+        return Cost(
+            cpu_s=self._cpu_now_s() - self._cpu_s,
+            wall_s=time.perf_counter() - self._wall_s,
+            peak_rss_bytes=peak_rss_bytes(),
+            start_rss_bytes=self._start_rss_bytes,
+        )
 
     def _cpu_now_s(self) -> float:
         if not self._own_process:
@@ -62,13 +70,22 @@ def reset_peak_rss() -> None:
         _CLEAR_REFS.write_text("5")
 
 
+def rss_bytes() -> int:
+    """The process's resident memory now; where the kernel does not tell, its peak so far."""
+    return _status_bytes("VmRSS:") or peak_rss_bytes()
+
+
 def peak_rss_bytes() -> int:
     """The process's peak resident memory. `ru_maxrss` would include the parent's, inherited at the fork."""
-    try:
-        for line in _STATUS.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
+    if known := _status_bytes("VmHWM:"):
+        return known
     in_bytes = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * in_bytes
+
+
+def _status_bytes(key: str) -> int | None:
+    with contextlib.suppress(OSError):
+        for line in _STATUS.read_text().splitlines():
+            if line.startswith(key):
+                return int(line.split()[1]) * 1024
+    return None

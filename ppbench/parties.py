@@ -17,9 +17,10 @@ from ppbench.host import rank
 from ppbench.party import participant_name, role_of
 from ppbench.plugin import target_of
 from ppbench.process import Interpreter
-from ppbench.readings import Reading, engine_traffic, reading
+from ppbench.readings import Reading, engine_traffic, packets_move, reading
 from ppbench.scheme import PARTICIPANT, Scheme, TaskFacts
 from ppbench.wire import control, handshake
+from ppbench.wire.relay import Shape
 from ppbench.wire.start import WIRES
 
 _ROOT_CAUSE_S = 1.0
@@ -43,6 +44,7 @@ class Parties:
         log_dir: Path,
         participants_per_process: int = 1,
         record_view: bool = False,
+        shape: Shape | None = None,
     ) -> None:
         self.scheme = scheme
         self.facts = facts
@@ -52,6 +54,8 @@ class Parties:
         self._groups = _groups(self.names, participants_per_process)
         self._pairs = [(a, b) for a in self.names for b in self.names if rank(a) < rank(b) and role_of(a) != role_of(b)]
         self._wire = WIRES[wire](self._pairs, threads, log_dir, _interpreter(scheme))
+        if shape is not None:
+            self._wire.shape(shape)
         self._deadline_s = deadline_s
         self._ends_at_s = 0.0
         self._record_view = record_view
@@ -60,13 +64,14 @@ class Parties:
         self._stage = "start"
 
     def __enter__(self) -> Parties:
-        """Start all parties and join them. Raises JobFailed."""
+        """Start all parties and join them. Raises JobFailed, or UnavailableError if a device is not here."""
+        self._wire.gather(self._groups)
         self._ends_at_s = time.monotonic() + self._deadline_s
         try:
             controls = self._wire.start(self._groups, self._ends_at_s)
             self._inboxes = {name: control.Inbox(controls[name]) for name in self.names}
             self._introduce()
-            self._counts = self._ask("count", dict.fromkeys(self.names))
+            self._counts = self._settled()
         except TimeoutError:
             late = self._late(self.names)
             self._wire.close()
@@ -85,6 +90,11 @@ class Parties:
         self._wire.close()
         for inbox in self._inboxes.values():
             inbox.connection.close()
+
+    @property
+    def machines(self) -> Mapping[str, Tree]:
+        """Of each party that does not live on this machine, what its own one is."""
+        return self._wire.machines()
 
     @property
     def living(self) -> list[str]:
@@ -110,13 +120,21 @@ class Parties:
         }
 
     def _settled(self) -> dict[str, Tree]:
-        """The counts at a barrier, once those who serve have read what the others sent them before it."""
+        """The counts at a barrier, once all that was sent before it has arrived.
+
+        Those who serve may have to read it yet, and the kernel to acknowledge it: neither is to count as another
+        stage's.
+        """
         until_s = time.monotonic() + _SETTLES_S
+        before: Mapping[str, Tree] = {}
         while True:
             counts = self._ask("count", dict.fromkeys(self.living))
-            if not self._is_behind(counts) or time.monotonic() > until_s:
+            behind = self._is_behind(counts)
+            if not (behind or packets_move(before, counts)) or time.monotonic() > until_s:
                 return counts
-            time.sleep(0.001)
+            before = counts
+            # The kernel may acknowledge after 40 ms, and to be asked costs those who serve CPU time of the stage.
+            time.sleep(0.001 if behind else 0.005)
 
     def _is_behind(self, counts: Mapping[str, Tree]) -> bool:
         return any(
@@ -146,6 +164,7 @@ class Parties:
                 "keys": {peer: handshake.pair_key(secret, name, peer).hex() for peer in peers},
                 "accepts": [peer for peer in peers if rank(peer) > rank(name)],
                 "hosts": dict(self._wire.hosts(name)),
+                "interfaces": dict(self._wire.interfaces(name)),
             }
         if not self._wire.dials():
             self._ask("spec", specs)

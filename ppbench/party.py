@@ -161,9 +161,10 @@ class Party:
         if self.view is not None:
             self.view.add(self.name, name, (np.asarray(array),))
 
-    def engine(self, *peers: Channel) -> tuple[str, int]:
+    def engine(self, *peers: Channel, listener: str | None = None) -> tuple[str, int]:
         """(host, port) where the engines of this party and of `peers` may meet; each of them calls it for the others.
 
+        The engine of the party named `listener` is to listen there, or, without a name, that of the first by name.
         From then on all TCP connections of this process that are not channels are counted as the engine's.
         Raises UnavailableError where they cannot be.
         """
@@ -172,14 +173,18 @@ class Party:
                 "an engine's sockets can be told from others' only in a process of its own: wire=tcp"
             )
         engine.check_available()
+        for peer in peers:
+            if peer.peer not in self._hosts:
+                raise UnavailableError(f"{self.name}'s engine cannot call {peer.peer} on its own machine: wire=tcp")
         self.uses_engine = True
-        first = min(peers, key=lambda peer: peer.peer)
-        if self.name < first.peer:
+        by_name = {peer.peer: peer for peer in peers}
+        listener = listener or min(self.name, *by_name)
+        if self.name == listener:
             port = engine.reserve_port(self._hosts[self.name])
             for peer in peers:
                 peer.send("engine", np.uint16(port))
             return self._hosts[self.name], port
-        return self._hosts[first.peer], int(first.receive("engine"))
+        return self._hosts[listener], int(by_name[listener].receive("engine"))
 
     def count_rounds(self, n_rounds: int) -> None:
         """Rounds of the batch in hand that an engine made over sockets of its own, where no channel sees them."""

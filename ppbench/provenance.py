@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import platform
 import subprocess
 import sys
@@ -12,6 +11,9 @@ from pathlib import Path
 
 import ppbench
 from ppbench.job import Job
+from ppbench.machine import cpu as cpu
+from ppbench.machine import memory_bytes as memory_bytes
+from ppbench.machine import system
 from ppbench.plugin import distribution
 from ppbench.process import n_cpus
 from ppbench.records import Provenance
@@ -29,7 +31,7 @@ def provenance(job: Job) -> Provenance:
         git_commit=git_commit(),
         python_version=platform.python_version(),
         package_versions=package_versions(*_ALWAYS, *(distribution(need) for need in required)),
-        platform=f"{platform.system()} {platform.release()} {platform.machine()}",
+        platform=system(),
         cpu=cpu(),
         n_cpus=n_cpus(),
         memory_bytes=memory_bytes(),
@@ -59,25 +61,6 @@ def git_commit() -> str | None:
         commit = _git(top, "rev-parse", "HEAD")
         return commit + ("+" if _git(top, "status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def cpu() -> str:
-    """The processor's model name, or the architecture where the kernel does not tell."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
-def memory_bytes() -> int | None:
-    """Physical memory."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError):
         return None
 
 

@@ -20,6 +20,11 @@ class Traffic:
     payload_bytes_received: int
     source: str
     """Who counted the payload: `tcp_info`, `engine_tcp_info` for an engine's own sockets, or `channel`."""
+    wire_bytes_sent: int | None = None
+    """IP packets with all headers, whoever's sockets they came from; None where no interface counts them."""
+    wire_bytes_received: int | None = None
+    wire_packets_sent: int | None = None
+    wire_packets_received: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +34,7 @@ class Reading:
     cpu_s: float | None
     wall_s: float
     peak_rss_bytes: int
+    start_rss_bytes: int
     channel_cpu_s: float
     traffic: Mapping[str, Traffic]
     """By peer."""
@@ -57,6 +63,7 @@ def reading(done: Tree, before: Tree, after: Tree, engines: Mapping[str, Traffic
         cpu_s=cost["cpu_s"],
         wall_s=cost["wall_s"],
         peak_rss_bytes=cost["peak_rss_bytes"],
+        start_rss_bytes=cost["start_rss_bytes"],
         channel_cpu_s=cost["channel_cpu_s"],
         traffic=traffic,
         batch_wall_s=[(index, seconds) for index, seconds in done["batch_wall_s"]],
@@ -100,3 +107,27 @@ def engine_traffic(before: Mapping[str, Tree], after: Mapping[str, Tree]) -> dic
                 payload_bytes_received=known.payload_bytes_received + count["received"] - was["received"],
             )
     return traffic
+
+
+def packets_move(before: Mapping[str, Tree], after: Mapping[str, Tree]) -> bool:
+    """Whether the packet counts of some parties, asked for one after the other, may still change while nobody sends.
+
+    `before` are the counts when they were last asked for. Without counts of packets there is nothing to change.
+    """
+    counted, was = _packets(after), _packets(before)
+    if not counted:
+        return False
+    on_their_way = any(
+        sent != counted[peer, name][1] for (name, peer), (sent, _) in counted.items() if (peer, name) in counted
+    )
+    return on_their_way or counted != was or any(tree["unacknowledged"] for tree in after.values())
+
+
+def _packets(counts: Mapping[str, Tree]) -> dict[tuple[str, str], tuple[int, int]]:
+    """(party, peer) -> packets sent and received."""
+    return {
+        (name, peer): (channel["wire_packets_sent"], channel["wire_packets_received"])
+        for name, tree in counts.items()
+        for peer, channel in tree["channels"].items()
+        if "wire_packets_sent" in channel
+    }

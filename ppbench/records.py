@@ -40,9 +40,23 @@ class Record(pydantic.BaseModel):
     """Which pass over the samples in that set, from 0."""
     batch: int | None = None
     source: str | None = None
-    """Who counted, where there is a choice: `tcp_info`, `engine_tcp_info` for an engine's own sockets, `channel`, or
-    the `engine` itself; for a promise of privacy, by which accountant.
+    """Who counted, where there is a choice: `tcp_info`, `engine_tcp_info` for an engine's own sockets, `veth`,
+    `channel`, or the `engine` itself; for a promise of privacy, by which accountant.
     """
+
+
+class Machine(pydantic.BaseModel):
+    """A device that a party lived on, as it describes itself."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    cpu: str
+    n_cpus: int
+    memory_bytes: int | None
+    platform: str
+    python_version: str
+    numpy_version: str
+    ppbench_version: str
 
 
 class Provenance(pydantic.BaseModel):
@@ -64,6 +78,8 @@ class Provenance(pydantic.BaseModel):
     config_hash: str
     data_sha256: str | None
     data_route: str | None
+    machines: dict[str, Machine] = {}
+    """Party -> its machine, for those that did not live on the one above."""
 
 
 class JobRecord(pydantic.BaseModel):

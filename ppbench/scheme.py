@@ -14,6 +14,7 @@ import numpy as np
 from ppbench.bundle import Array, Tree
 from ppbench.data.dataset import Dataset, unit
 from ppbench.errors import ConfigError, ProtocolError
+from ppbench.macs import Macs
 from ppbench.models.network import Network
 from ppbench.plugin import Plugin
 from ppbench.privacy.guarantee import Privacy
@@ -28,6 +29,7 @@ COORDINATOR = "coordinator"
 TaskKind = Literal["inference", "training"]
 Computation = Literal["low", "medium", "high"]
 Communication = Literal["iterative", "swelling", "retention/compression"]
+Arithmetic = Literal["float", "integer", "modular"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +58,8 @@ class SchemeCard:
     """Whether a job goes on when a participant dies."""
     several_participants: bool = True
     """Whether one coordinator serves several participants in a job."""
+    arithmetic: Arithmetic = "float"
+    """What the participant's work is like: of reals, `integer` modulo 2^64, or `modular` by primes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,6 +192,18 @@ class Scheme(Plugin, abc.ABC):
     def privacy(self, facts: TaskFacts) -> Privacy | None:
         """What these options promise in terms of differential privacy; it becomes records of the job."""
         return None
+
+    def macs(self, facts: TaskFacts, artifacts: Mapping[str, Tree]) -> Macs | None:
+        """Multiply-accumulates of a participant for one sample online, with what `prepare` made; None: not countable.
+
+        Zero is a count: of a scheme whose participant only moves or changes values one by one.
+        """
+        return None
+
+    @property
+    def steps_per_round(self) -> int:
+        """One-way steps, one after the other, that a round of its engine takes: more than 1 if ends wait for leave."""
+        return 1
 
     def score(self, task: Task, published: Mapping[str, Mapping[str, Array]]) -> Mapping[str, float]:
         """What the results that parties published are worth, by name, for a scheme whose results are no answers.

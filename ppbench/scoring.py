@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from ppbench.bundle import Array
 from ppbench.cache import Cost
+from ppbench.calibration import Rate
 from ppbench.errors import PpbenchError
 from ppbench.party import participant_name
 from ppbench.prepare import Prepared
@@ -16,6 +17,7 @@ from ppbench.readings import Reading, Traffic
 from ppbench.records import Record, Stage
 from ppbench.scheme import COORDINATOR, Scheme, Task
 from ppbench.task import Share
+from ppbench.wire import interfaces
 
 
 def preparation(start: Prepared) -> Iterator[Record]:
@@ -41,6 +43,7 @@ def costs(
             yield record("cpu_s", reading.cpu_s, "s")
         yield record("wall_s", reading.wall_s, "s")
         yield record("peak_rss_bytes", reading.peak_rss_bytes, "B")
+        yield record("start_rss_bytes", reading.start_rss_bytes, "B")
         yield record("channel_cpu_s", reading.channel_cpu_s, "s")
         if reading.engine_bytes is not None:
             yield record("engine_bytes", reading.engine_bytes, "B", source="engine")
@@ -50,8 +53,7 @@ def costs(
             for batch, seconds in reading.batch_wall_s:
                 yield record("latency_s", seconds, "s", batch=batch)
         for peer, traffic in reading.traffic.items():
-            for metric, value, unit in _counts(traffic):
-                source = traffic.source if metric.startswith("payload") else None
+            for metric, value, unit, source in _counts(traffic):
                 yield record(metric, value, unit, peer=peer, source=source)
     if deepest := [depth for reading in readings.values() for _, depth in reading.rounds]:
         yield Record(stage=stage, metric="rounds", value=max(deepest), unit="1", process=process, repetition=repetition)
@@ -79,6 +81,34 @@ def answers(
         yield record("largest_logit_error", max(errors))
     if guesses := [guess for reading in readings.values() for guess in reading.guesses]:
         yield record("reconstruction_mse", _reconstruction_error(guesses, task, owned))
+
+
+def arithmetic(scheme: Scheme, start: Prepared) -> Iterator[Record]:
+    """What one sample takes a participant, by kind of layer, where it can be counted.
+
+    Raises PpbenchError if the scheme cannot say.
+    """
+    try:
+        macs = scheme.macs(start.task.facts, start.artifacts)
+    except Exception as error:  # a plugin may raise anything
+        raise PpbenchError(f"{scheme.name} cannot count its macs: {type(error).__name__}: {error}") from error
+    if macs is None:
+        return
+    for kind, value in (("dense", macs.dense), ("convolution", macs.convolution)):
+        yield Record(stage="job", metric=f"participant_{kind}_macs_per_sample", value=value, unit="1", source="counted")
+
+
+def steps(scheme: Scheme) -> Iterator[Record]:
+    """What a round takes on a link, where that is more than one way."""
+    if scheme.steps_per_round != 1:
+        yield Record(stage="job", metric="steps_per_round", value=scheme.steps_per_round, unit="1", source="declared")
+
+
+def calibration(rates: Iterable[Rate]) -> Iterator[Record]:
+    """How fast the host computes what the participant computes, per second of CPU time."""
+    for rate in rates:
+        for metric, value in zip(rate.metrics, (rate.median, rate.low, rate.high), strict=True):
+            yield Record(stage="job", metric=metric, value=value, unit="1/s")
 
 
 def privacy(promised: Privacy | None) -> Iterator[Record]:
@@ -152,10 +182,14 @@ def _making(stage: Stage, cost: Cost) -> Iterator[Record]:
     yield Record(stage=stage, metric="wall_s", value=cost.wall_s, unit="s", party=COORDINATOR)
 
 
-def _counts(traffic: Traffic) -> Iterator[tuple[str, int, str]]:
-    yield "messages_sent", traffic.messages_sent, "1"
-    yield "messages_received", traffic.messages_received, "1"
-    yield "message_bytes_sent", traffic.message_bytes_sent, "B"
-    yield "message_bytes_received", traffic.message_bytes_received, "B"
-    yield "payload_bytes_sent", traffic.payload_bytes_sent, "B"
-    yield "payload_bytes_received", traffic.payload_bytes_received, "B"
+def _counts(traffic: Traffic) -> Iterator[tuple[str, int, str, str | None]]:
+    """Metric, value, unit, and who counted."""
+    yield "messages_sent", traffic.messages_sent, "1", None
+    yield "messages_received", traffic.messages_received, "1", None
+    yield "message_bytes_sent", traffic.message_bytes_sent, "B", None
+    yield "message_bytes_received", traffic.message_bytes_received, "B", None
+    yield "payload_bytes_sent", traffic.payload_bytes_sent, "B", traffic.source
+    yield "payload_bytes_received", traffic.payload_bytes_received, "B", traffic.source
+    for metric in ("wire_bytes_sent", "wire_bytes_received", "wire_packets_sent", "wire_packets_received"):
+        if (value := getattr(traffic, metric)) is not None:
+            yield metric, value, "B" if "bytes" in metric else "1", interfaces.SOURCE

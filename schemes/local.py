@@ -11,6 +11,7 @@ import numpy as np
 from ppbench import cache
 from ppbench.bundle import Tree
 from ppbench.errors import choose
+from ppbench.macs import Macs
 from ppbench.models.mlp import Mlp
 from ppbench.models.network import Network
 from ppbench.party import Party
@@ -71,6 +72,10 @@ class Local(Scheme):
     def __post_init__(self) -> None:
         """Refuse another model."""
         choose("scheme.model", self.model, ("task", "small"))
+
+    def macs(self, facts: TaskFacts, artifacts: Mapping[str, Tree]) -> Macs:
+        """Those of the released network."""
+        return Macs.of(Network.from_tree(artifacts["coordinator"]["model"]))
 
     def prepare_key(self, facts: TaskFacts) -> Mapping[str, Any]:
         """The task's model is part of every key; what the small one is made of is not."""

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ppbench.bundle import Tree
+from ppbench.macs import Macs
 from ppbench.models.classifier import Classifier
 from ppbench.models.network import Network
 from ppbench.party import Party
-from ppbench.scheme import Batch, Role, Scheme, SchemeCard
+from ppbench.scheme import Batch, Role, Scheme, SchemeCard, TaskFacts
 
 
 class Participant(Role["Plaintext"]):
@@ -55,3 +56,7 @@ class Plaintext(Scheme):
         seeded_answers=True,
     )
     roles: ClassVar[Mapping[str, type[Role[Any]]]] = {"participant": Participant, "coordinator": Coordinator}
+
+    def macs(self, facts: TaskFacts, artifacts: Mapping[str, Tree]) -> Macs:
+        """Zero: samples are sent as they are."""
+        return Macs()

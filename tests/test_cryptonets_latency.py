@@ -49,7 +49,7 @@ def images(n: int, sample_shape: tuple[int, int] = (28, 28)) -> Array:
     return np.random.default_rng(1).random((n, sample_shape[0] * sample_shape[1]), np.float32)
 
 
-def run(scheme: Scheme, folder: Path, n_samples: int, model: Model | None = None, **measure: int) -> JobRecord:
+def run(scheme: Scheme, folder: Path, n_samples: int, model: Model | None = None, **measure: Any) -> JobRecord:
     options = MeasureOptions(repetitions=1, **measure)
     task = TaskOptions(n_samples=n_samples, batch_size=2)
     record = experiment.run(Job(scheme, Digits(), model or SquareTutorial(), task, options), folder)

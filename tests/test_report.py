@@ -43,7 +43,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_report_writes_tables_and_pictures(results: Path) -> None:
-    expected = {"summary.csv", "records.csv", *(f"{name}.{kind}" for name in PICTURES for kind in ("png", "svg"))}
+    tables = {"summary.csv", "records.csv", "modelled.csv", "taxonomy.csv", "taxonomy.md", "claims.csv", "claims.md"}
+    pictures = (*PICTURES, "figure1", "taxonomy_plane", "taxonomy_energy")
+    expected = tables | {f"{name}.{kind}" for name in pictures for kind in ("png", "svg")}
     written = write_report(results)
     assert {path.name for path in written} == expected
     assert all(path.stat().st_size > 0 for path in written)

@@ -45,10 +45,14 @@ COLUMNS = (
     "down_bytes_per_sample",
     "up_message_bytes_per_sample",
     "down_message_bytes_per_sample",
+    "up_wire_bytes_per_sample",
+    "down_wire_bytes_per_sample",
     "third_party_bytes_per_sample",
     "engine_bytes_per_sample",
     "setup_up_bytes",
     "setup_down_bytes",
+    "setup_up_wire_bytes",
+    "setup_down_wire_bytes",
     "train_up_bytes",
     "train_down_bytes",
     "rounds",
@@ -103,7 +107,7 @@ def _row(job: JobRecord) -> dict[str, Any]:
 
 
 def _measured(job: JobRecord, n_participants: int) -> dict[str, Any]:
-    select = _Selection(job.records)
+    select = Selection(job.records)
     n_samples = select.one("job", "n_samples")
     n_answers = select.median("online", "n_answers") or n_samples  # fewer, where participants dropped out
 
@@ -138,10 +142,14 @@ def _measured(job: JobRecord, n_participants: int) -> dict[str, Any]:
         "down_bytes_per_sample": per_sample(traffic("online", "payload", COORDINATOR, PARTICIPANT)),
         "up_message_bytes_per_sample": per_sample(traffic("online", "message", PARTICIPANT, COORDINATOR)),
         "down_message_bytes_per_sample": per_sample(traffic("online", "message", COORDINATOR, PARTICIPANT)),
+        "up_wire_bytes_per_sample": per_sample(traffic("online", "wire", PARTICIPANT, COORDINATOR)),
+        "down_wire_bytes_per_sample": per_sample(traffic("online", "wire", COORDINATOR, PARTICIPANT)),
         "third_party_bytes_per_sample": per_sample(select.third_party_bytes("online")),
         "engine_bytes_per_sample": per_sample(select.median("online", "engine_bytes", PARTICIPANT)),
         "setup_up_bytes": per_participant(setup_up),
         "setup_down_bytes": per_participant(setup_down),
+        "setup_up_wire_bytes": per_participant(traffic("setup", "wire", PARTICIPANT, None)),
+        "setup_down_wire_bytes": per_participant(select.median("setup", "wire_bytes_received", PARTICIPANT)),
         "train_up_bytes": per_participant(traffic("train", "payload", PARTICIPANT, None)),
         "train_down_bytes": per_participant(select.median("train", "payload_bytes_received", PARTICIPANT)),
         "rounds": select.median("online", "rounds"),
@@ -168,7 +176,7 @@ def _part(party: str | None) -> str | None:
     return role if role in (None, PARTICIPANT, COORDINATOR) else _THIRD_PARTY
 
 
-class _Selection:
+class Selection:
     """Records of one job, by stage and metric."""
 
     def __init__(self, records: Sequence[Record]) -> None:

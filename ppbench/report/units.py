@@ -7,6 +7,7 @@ import math
 NOT_MEASURED = "\N{EN DASH}"
 
 _SECONDS = ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s"))
+_JOULES = ((1e-9, "nJ"), (1e-6, "µJ"), (1e-3, "mJ"), (1.0, "J"), (1e3, "kJ"))
 _BYTES = ((1.0, "B"), (1e3, "kB"), (1e6, "MB"), (1e9, "GB"))
 
 
@@ -18,6 +19,11 @@ def seconds(value: float | None) -> str:
 def size(value: float | None) -> str:
     """A number of bytes, such as "2.46 MB"; 1 kB is 1,000 B."""
     return _scaled(value, _BYTES)
+
+
+def energy(value: float | None) -> str:
+    """An amount in J, such as "4.26 mJ"."""
+    return "0 J" if value == 0 else _scaled(value, _JOULES)
 
 
 def percent(value: float | None) -> str:

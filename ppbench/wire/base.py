@@ -6,8 +6,11 @@ import abc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ppbench.bundle import Tree
+from ppbench.errors import UnavailableError
 from ppbench.process import Interpreter
 from ppbench.wire.connection import Connection
+from ppbench.wire.relay import Shape
 
 LOOPBACK = "127.0.0.1"
 
@@ -23,6 +26,17 @@ class Wire(abc.ABC):
         self.log_dir = log_dir
         self.interpreter = interpreter
 
+    @classmethod
+    def unavailable(cls) -> str:
+        """Why no job can run over this wire here; empty if it can."""
+        return ""
+
+    def gather(self, groups: Sequence[Sequence[str]]) -> None:  # noqa: B027 - most wires need no other machine
+        """Wait until all machines that parties are to live on are here; the deadline counts from then on.
+
+        Raises UnavailableError if one does not come.
+        """
+
     @abc.abstractmethod
     def start(self, groups: Sequence[Sequence[str]], deadline_s: float) -> dict[str, Connection]:
         """A control connection to each party; parties of one group share a process.
@@ -37,6 +51,24 @@ class Wire(abc.ABC):
     def hosts(self, name: str) -> Mapping[str, str]:
         """The address of each party as `name` reaches it, its own one among them, which it listens on."""
         return {party: LOOPBACK for pair in self.pairs for party in pair}
+
+    def interfaces(self, name: str) -> Mapping[str, str]:
+        """The network interface over which `name` speaks to each of its peers and to nobody else, where there is one.
+
+        The kernel counts packets by interface, so only then is it known who exchanged them.
+        """
+        return {}
+
+    def shape(self, shape: Shape) -> None:
+        """Make the link between each participant and each other party like this, from `start` on.
+
+        Raises UnavailableError on a wire where no link can be shaped.
+        """
+        raise UnavailableError("links are shaped on wire=namespaces alone")
+
+    def machines(self) -> Mapping[str, Tree]:
+        """What `ppbench.machine` says of the machine of each party that does not live on this one."""
+        return {}
 
     @abc.abstractmethod
     def state(self, name: str, wait_s: float = 0.0) -> str:

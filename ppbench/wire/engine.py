@@ -41,7 +41,7 @@ def payload_by_socket(known: Collection[int]) -> list[Tree]:
     from the process's own descriptors: a dump of the kernel's socket tables (sock_diag) was seen to leave one out.
     """
     counted = {}
-    for sock in _own_sockets(known):
+    for sock in own_sockets(known):
         with sock:
             try:
                 local, remote = sock.getsockname(), sock.getpeername()
@@ -54,8 +54,8 @@ def payload_by_socket(known: Collection[int]) -> list[Tree]:
     return list(counted.values())
 
 
-def _own_sockets(known: Collection[int]) -> Iterator[socket.socket]:
-    """Second handles on the TCP sockets of this process."""
+def own_sockets(known: Collection[int] = ()) -> Iterator[socket.socket]:
+    """Second handles on the TCP sockets of this process whose descriptors are not in `known`."""
     for link in _DESCRIPTORS.iterdir():
         descriptor = int(link.name)
         if descriptor in known:

@@ -33,6 +33,22 @@ def connect(address: tuple[str, int], own: str, peer: str, key: bytes) -> socket
         sock = socket.create_connection(address, timeout=PATIENCE_S)
     except OSError as error:
         raise PeerGone(f"{peer} cannot be reached at {address[0]}:{address[1]} ({error})") from error
+    return introduce(sock, f"{address[0]}:{address[1]}", own, peer, key)
+
+
+def connect_locally(path: str, own: str, peer: str, key: bytes) -> socket.socket:
+    """The same to a UNIX socket's path, which leads from one network namespace into another."""
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.connect(path)
+    except OSError as error:
+        sock.close()
+        raise PeerGone(f"{peer} cannot be reached at {path} ({error})") from error
+    return introduce(sock, path, own, peer, key)
+
+
+def introduce(sock: socket.socket, address: str, own: str, peer: str, key: bytes) -> socket.socket:
+    """The same over a socket that is connected to `address`."""
     until_s = time.monotonic() + PATIENCE_S
     try:
         nonce, name = os.urandom(_NONCE_BYTES), own.encode()
@@ -40,7 +56,7 @@ def connect(address: tuple[str, int], own: str, peer: str, key: bytes) -> socket
         theirs = _exactly(sock, _NONCE_BYTES, until_s)
         transcript = nonce + theirs + name
         if not hmac.compare_digest(_exactly(sock, _PROOF_BYTES, until_s), _proof(key, b"listener", transcript)):
-            raise ProtocolError(f"who listens at {address[0]}:{address[1]} is not {peer} of this run")
+            raise ProtocolError(f"who listens at {address} is not {peer} of this run")
         sock.sendall(_proof(key, b"connector", transcript))
         _exactly(sock, len(_ACCEPTED), until_s)
     except (OSError, PeerGone) as error:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ppbench.errors import PeerGone, ProtocolError
@@ -35,15 +35,26 @@ class TcpWire(Wire):
         self.log_dir.mkdir(parents=True, exist_ok=True)
         with (
             tempfile.NamedTemporaryFile("w", prefix="ppbench-token-") as token_file,
-            socket.create_server((LOOPBACK, 0), backlog=sum(map(len, groups))) as listener,
+            self.listener(backlog=sum(map(len, groups))) as (listener, address),
         ):
             token_file.write(token.hex())
             token_file.flush()
-            host, port = listener.getsockname()
             environment, folder = self._resources.enter_context(self.interpreter.surroundings(self.threads))
             for group in groups:
-                self._launch(group, f"{host}:{port}", token_file.name, environment, folder)
+                arguments = ["--connect", address, "--token-file", token_file.name]
+                self._launch(group, arguments, environment, folder)
             return self._accept_all(listener, {name for group in groups for name in group}, token, deadline_s)
+
+    @contextlib.contextmanager
+    def listener(self, backlog: int) -> Iterator[tuple[socket.socket, str]]:
+        """Where the parties find the harness: a listening socket, and its address as the command line has it."""
+        with socket.create_server((LOOPBACK, 0), backlog=backlog) as listener:
+            host, port = listener.getsockname()
+            yield listener, f"{host}:{port}"
+
+    def command(self, group: Sequence[str]) -> tuple[list[str], Sequence[int]]:
+        """What to run for a group of parties, but for what they are told to do, and the descriptors it inherits."""
+        return self.interpreter.command("ppbench.host"), ()
 
     def dials(self) -> bool:
         """See `Wire.dials`."""
@@ -51,7 +62,9 @@ class TcpWire(Wire):
 
     def state(self, name: str, wait_s: float = 0.0) -> str:
         """See `Wire.state`."""
-        process = self._processes[name]
+        process = self._processes.get(name)
+        if process is None:
+            return "not started"
         try:
             status = process.wait(wait_s)
         except subprocess.TimeoutExpired:
@@ -71,17 +84,18 @@ class TcpWire(Wire):
         self._resources.close()
 
     def _launch(
-        self, group: Sequence[str], address: str, token_file: str, environment: Mapping[str, str], folder: str | None
+        self, group: Sequence[str], arguments: Sequence[str], environment: Mapping[str, str], folder: str | None
     ) -> None:
-        command = [*self.interpreter.command("ppbench.host"), "--connect", address, "--token-file", token_file, *group]
+        command, descriptors = self.command(group)
         with open(self.log_dir / f"{group[0]}.log", "ab") as log:
             process = subprocess.Popen(
-                command,
+                [*command, *arguments, *group],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=environment,
                 cwd=folder,
+                pass_fds=descriptors,
                 start_new_session=True,
             )
         for name in group:

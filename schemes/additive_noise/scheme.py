@@ -9,6 +9,7 @@ from typing import Any, ClassVar, cast
 from ppbench import cache
 from ppbench.bundle import Tree
 from ppbench.errors import ConfigError, choose, in_range
+from ppbench.macs import Macs
 from ppbench.models.classifier import Classifier
 from ppbench.models.network import Conv2d, Linear, Network
 from ppbench.party import Party
@@ -139,6 +140,10 @@ class AdditiveNoise(Scheme):
         else:
             mechanism = kind.calibrated(self.epsilon, self.delta, self._sensitivity(facts, kind))
         return Perturbation(mechanism, cast(Norm, self.norm), self.clip, self.encoding)
+
+    def macs(self, facts: TaskFacts, artifacts: Mapping[str, Tree]) -> Macs:
+        """Zero: values are changed one by one."""
+        return Macs()
 
     def privacy(self, facts: TaskFacts) -> Privacy:
         """What one release of a sample of this task guarantees."""

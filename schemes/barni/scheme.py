@@ -98,6 +98,7 @@ class Barni(Scheme):
         communication="iterative",
         deterministic_bytes=True,
         seeded_answers=False,
+        arithmetic="modular",
     )
     roles: ClassVar[Mapping[str, type[Role[Any]]]] = {"participant": Participant, "coordinator": Coordinator}
 

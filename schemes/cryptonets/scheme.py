@@ -72,6 +72,7 @@ class CryptoNets(Scheme):
         communication="swelling",
         deterministic_bytes=False,
         seeded_answers=False,
+        arithmetic="modular",
     )
     roles: ClassVar[Mapping[str, type[Role[Any]]]] = {"participant": Participant, "coordinator": Coordinator}
 

@@ -134,6 +134,7 @@ class Mpc(Scheme):
         communication="iterative",
         deterministic_bytes=False,
         seeded_answers=False,
+        arithmetic="integer",
         several_participants=False,
     )
     roles: ClassVar[Mapping[str, type[Role[Any]]]] = {
@@ -209,6 +210,11 @@ class Mpc(Scheme):
     def precision(self) -> int:
         """Bits behind the point."""
         return self.precision_bits or (14 if self.is_ours else 18 if self.engine == "spu" else 16)
+
+    @property
+    def steps_per_round(self) -> int:
+        """Gloo sends no message before the receiver has said that it waits for it; CrypTen's opening takes two."""
+        return {"crypten": 2, "stock": 4, "spu": 1}[self.engine]
 
     @property
     def has_dealer(self) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ppbench.bundle import Array
 from ppbench.errors import PeerGone
+from ppbench.wire.interfaces import interface_towards
 from schemes.mpc.compat import load_crypten
 from schemes.mpc.counts import Counts
 from schemes.mpc.ring import Ring
@@ -46,8 +47,7 @@ class Session:
         os.environ.update(
             RANK=str(rank), WORLD_SIZE=str(_N_PARTIES), RENDEZVOUS=f"tcp://{host}:{port}", DISTRIBUTED_BACKEND="gloo"
         )
-        if host.startswith("127."):
-            os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+        os.environ["GLOO_SOCKET_IFNAME"] = interface_towards(host)
         self.crypten = load_crypten()
         self.crypten.cfg.mpc.provider = provider.upper()
         self.crypten.cfg.encoder.precision_bits = precision_bits

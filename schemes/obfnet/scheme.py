@@ -12,6 +12,7 @@ import numpy as np
 from ppbench import cache
 from ppbench.bundle import Array, Tree
 from ppbench.errors import choose, in_range
+from ppbench.macs import Macs
 from ppbench.models.classifier import Classifier
 from ppbench.models.network import Network
 from ppbench.party import Party
@@ -105,6 +106,10 @@ class ObfNet(Scheme):
         in_range("scheme.max_lr", self.max_lr, 1e-9, 10)
         for width in self.hidden:
             in_range("scheme.hidden", width, 1)
+
+    def macs(self, facts: TaskFacts, artifacts: Mapping[str, Tree]) -> Macs:
+        """Those of one ObfNet, for the samples that are not sent as they are."""
+        return Macs.of(Network.from_tree(artifacts["coordinator"]["obfnets"][0])).times(1 - self.raw_fraction)
 
     def prepare_key(self, facts: TaskFacts) -> Mapping[str, Any]:
         """How samples are drawn and sent does not change what is trained."""

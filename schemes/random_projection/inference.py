@@ -12,6 +12,7 @@ from ppbench import cache
 from ppbench.bundle import Array, Tree
 from ppbench.data.dataset import Split
 from ppbench.errors import ProtocolError, choose, in_range
+from ppbench.macs import Macs
 from ppbench.models.classifier import Classifier
 from ppbench.models.network import Network
 from ppbench.models.training import Recipe, fit
@@ -108,6 +109,10 @@ class RandomProjection(Scheme):
         choose("scheme.lift", self.lift, LIFTS)
         in_range("scheme.epochs", self.epochs, 1)
         in_range("scheme.max_lr", self.max_lr, 1e-9, 10)
+
+    def macs(self, facts: TaskFacts, artifacts: Mapping[str, Tree]) -> Macs:
+        """A sample times the matrix."""
+        return Macs(dense=facts.dimension * width_of(self.ratio, facts))
 
     def prepare_key(self, facts: TaskFacts) -> Mapping[str, Any]:
         """The encoding does not change what is trained; without retraining, nor does its recipe."""

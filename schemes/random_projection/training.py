@@ -17,6 +17,7 @@ from ppbench.learners.roles import (
     learnt,
     shared_secret,
 )
+from ppbench.macs import Macs
 from ppbench.party import Party
 from ppbench.scheme import Batch, Role, SchemeCard, Shard, Task, TaskFacts
 from ppbench.wire.channel import Channel
@@ -159,6 +160,10 @@ class ProjectionTraining(PerturbedTraining):
     def width(self, facts: TaskFacts) -> int:
         """As many values as a projection has: k."""
         return width_of(self.ratio, facts)
+
+    def macs(self, facts: TaskFacts, artifacts: Mapping[str, Tree]) -> Macs:
+        """A sample times the matrix."""
+        return Macs(dense=facts.dimension * self.width(facts))
 
     def prepare_key(self, facts: TaskFacts) -> Mapping[str, Any]:
         """Secret and public samples follow from the seed."""

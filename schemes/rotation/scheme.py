@@ -13,6 +13,7 @@ from ppbench.errors import choose
 from ppbench.learners import Learner, Svm
 from ppbench.learners.roles import LearningCoordinator, PerturbedTraining, PerturbingParticipant, shared_secret
 from ppbench.learners.svm import SCALE
+from ppbench.macs import Macs
 from ppbench.party import Party
 from ppbench.privacy.chance import seeded_words
 from ppbench.privacy.guarantee import check_positive
@@ -80,6 +81,10 @@ class Rotation(PerturbedTraining):
     def new_learner(self) -> Learner:
         """The SVM with this gamma."""
         return Svm(SCALE if self.gamma is None else self.gamma) if self.learner == "svm" else super().new_learner()
+
+    def macs(self, facts: TaskFacts, artifacts: Mapping[str, Tree]) -> Macs:
+        """A sample times the matrix."""
+        return Macs(dense=facts.dimension**2)
 
     def prepare_key(self, facts: TaskFacts) -> Mapping[str, Any]:
         """The secret follows from the seed."""

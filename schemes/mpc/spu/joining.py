@@ -28,7 +28,7 @@ def join(scheme: Mpc, party: Party, network: Network) -> Half:
     peer = party.participant if coordinates else party.coordinator
     made = SpuEngine(
         engine.COORDINATOR if coordinates else engine.PARTICIPANT,
-        [party.engine(peer), party.engine(peer)],
+        [party.engine(peer, listener=name) for name in sorted((party.name, peer.peer))],
         network,
         "cheetah" if scheme.protocol == "cheetah" else "semi2k",
         _dealer_at(party) if scheme.has_dealer else None,
@@ -79,7 +79,7 @@ class Dealing:
     """SEMI2K's trusted third party."""
 
     def __init__(self, party: Party) -> None:
-        address = party.engine(party.coordinator, party.participant)
+        address = party.engine(party.coordinator, party.participant, listener=party.name)
         self._party = party
         self._dealer = Dealer(address, lambda body: party.observe("request", np.frombuffer(body, np.uint8)))
         self._dealer.start()
@@ -95,5 +95,5 @@ class Dealing:
 
 def _dealer_at(party: Party) -> DealerAt:
     others = [party.to("dealer"), party.participant if party.name == COORDINATOR else party.coordinator]
-    address = party.engine(*others)
+    address = party.engine(*others, listener="dealer")
     return DealerAt(address, party.to("dealer").receive("dealer's public key").tobytes().decode())

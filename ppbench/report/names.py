@@ -1,0 +1,77 @@
+"""Short names for schemes and variants, where a picture or a table has no room for every option."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from ppbench.config import CONF_DIR
+from ppbench.errors import PpbenchError
+from ppbench.registry import SCHEMES
+from ppbench.report.groups import Group
+
+_FOLDER = Path(CONF_DIR) / "scheme"
+
+
+def short_names(groups: Sequence[Group]) -> list[str]:
+    """The named choice in conf/scheme/ that comes nearest, with the options in which the group differs from it.
+
+    Groups that would share a name have their data set in it, and if that does not tell them apart, their label.
+    """
+    names = [_short_name(group) for group in groups]
+    longer = [f"{name}, {group.task[0]}" for group, name in zip(groups, names, strict=True)]
+    names = [long if names.count(name) > 1 else name for name, long in zip(names, longer, strict=True)]
+    return [group.label if names.count(name) > 1 else name for group, name in zip(groups, names, strict=True)]
+
+
+def _short_name(group: Group) -> str:
+    options = {key: value for key, value in group.jobs[0].config["scheme"].items() if key != "name"}
+    try:
+        defaults = SCHEMES.load(group.scheme).defaults()
+    except PpbenchError:
+        return group.label
+    differing = {key: value for key, value in options.items() if _plain(value) != _plain(defaults.get(key))}
+    choices = [
+        (len(own), name, own)
+        for name, (scheme, own) in _choices().items()
+        if scheme == group.scheme and all(_plain(differing.get(key)) == _plain(value) for key, value in own.items())
+    ]
+    _, name, chosen = max(choices, key=lambda choice: choice[:2], default=(0, group.scheme, {}))
+    rest = [_readable(key, value) for key, value in differing.items() if key not in chosen]
+    return f"{name} ({', '.join(rest)})" if rest else name
+
+
+@functools.cache
+def _choices() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Choice -> its scheme and the options that it sets, those of what it builds on included."""
+    files: dict[str, tuple[str, dict[str, Any]]] = {}
+    for path in sorted(_FOLDER.glob("*.yaml")):
+        tree = OmegaConf.to_container(OmegaConf.load(path))
+        assert isinstance(tree, dict)
+        parent = next(entry for entry in tree.pop("defaults") if entry != "_self_")
+        files[path.stem] = str(parent), {str(key): value for key, value in tree.items()}
+    return {name: _resolved(name, files) for name in files}
+
+
+def _resolved(name: str, files: Mapping[str, tuple[str, dict[str, Any]]]) -> tuple[str, dict[str, Any]]:
+    parent, own = files[name]
+    if parent not in files:
+        return parent, own
+    scheme, inherited = _resolved(parent, files)
+    return scheme, inherited | own
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list | tuple) else value
+
+
+def _readable(key: str, value: Any) -> str:
+    """A word says of itself what it is; a number does not."""
+    if isinstance(value, str):
+        return value
+    text = "[" + " ".join(map(str, value)) + "]" if isinstance(value, list | tuple) else str(value)
+    return f"{key}={text}"
