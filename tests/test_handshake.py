@@ -12,6 +12,7 @@ import pytest
 from ppbench.errors import PeerGone, ProtocolError
 from ppbench.host import Host
 from ppbench.wire import control, handshake
+from ppbench.wire.base import LOOPBACK
 from ppbench.wire.connection import Connection
 from tests.ends import LONGEST_S, at_once, sockets
 
@@ -97,17 +98,17 @@ def test_a_stranger_is_refused_and_the_right_one_gets_in(
     monkeypatch.setattr(handshake, "TIMEOUT_S", 0.3)
     harness, theirs = (Connection(sock) for sock in sockets("memory"))
     host = Host(theirs, own_process=False)
-    spec = {"keys": {"participant-0": KEY.hex()}, "accepts": ["participant-0"]}
+    spec = {"keys": {"participant-0": KEY.hex()}, "accepts": ["participant-0"], "hosts": {"coordinator": LOOPBACK}}
     met: dict[str, socket.socket] = {}
     thread = threading.Thread(target=lambda: met.update(host._meet("coordinator", spec)), daemon=True)
     thread.start()
-    word, (address, port) = control.Inbox(harness).receive()
+    word, port = control.Inbox(harness).receive()
     assert word == "listening"
     control.send(harness, "connect", {})
-    knocking = threading.Thread(target=stranger, args=((address, port),), daemon=True)
+    knocking = threading.Thread(target=stranger, args=((LOOPBACK, port),), daemon=True)
     knocking.start()
     knocking.join(0.1)
-    mine = handshake.connect((address, port), "participant-0", "coordinator", KEY)
+    mine = handshake.connect((LOOPBACK, port), "participant-0", "coordinator", KEY)
     thread.join(LONGEST_S)
     knocking.join(LONGEST_S)
     assert not knocking.is_alive()
