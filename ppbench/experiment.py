@@ -36,7 +36,6 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
         owned = shares(start.task, job.task.n_samples or len(data.test))
         measured += [*scoring.preparation(start), *scoring.reference(owned)]
         measured += scoring.arithmetic(job.scheme, start)
-        measured += scoring.steps(job.scheme)
         before = _host_rates(job)
         measured += scoring.privacy(job.scheme.privacy(start.task.facts))
         if job.scheme.takes_part_in("train"):
@@ -44,6 +43,7 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
         for process in range(job.measure.processes):
             for record in _measure(job, start, owned, process, folder, machines, progress):
                 measured.append(record)
+        measured += scoring.steps(job.scheme, measured)
         measured += scoring.calibration(pooled(before, _host_rates(job)))
         if job.measure.view_batches:
             _keep_views(job, start, owned, folder)
@@ -54,7 +54,7 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
     job_record = JobRecord(
         id=job.id,
         scheme=job.scheme.name,
-        variant=job.scheme.variant(),
+        variant=job.variant,
         dataset=job.dataset.name,
         model=job.model.name,
         task=job.scheme.card.task,

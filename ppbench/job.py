@@ -162,10 +162,14 @@ class Job:
     @property
     def title(self) -> str:
         """Short and readable, for progress and folder names."""
-        variant = self.scheme.variant()
-        link = f" link={self.link.name}" if self.link else ""
-        seed = f" seed={self.seed}" if self.seed else ""
-        return self.scheme.name + (f"({variant})" if variant else "") + link + seed
+        variant = f"({self.variant})" if self.variant else ""
+        return self.scheme.name + variant + (f" seed={self.seed}" if self.seed else "")
+
+    @property
+    def variant(self) -> str:
+        """The scheme's, and the link if there is one: jobs on different links are not to be taken for repetitions."""
+        link = f"link={self.link.name}" if self.link else ""
+        return ",".join(part for part in (self.scheme.variant(), link) if part)
 
 
 def _check_shaped(link: Link, wire: str) -> None:

@@ -8,11 +8,12 @@ the link, and the radio's base power while they are sent, received or on their w
   coordinator) does not, and is in the measured latency already. No participant asks a third party off the critical
   path; what one asked would be bytes here, but no round.
 - Rounds that an engine counts are MPC's: both ends send in each, at once if the link is full-duplex. Messages on
-  channels are taken to go one way at a time. A round is one delay, or as many as the scheme declares in
-  `steps_per_round`: gloo asks the receiver for leave before it sends.
+  channels are taken to go one way at a time. A round is one delay; where an engine asks the receiver for leave before
+  it sends, as gloo does, it is as many as the scheme's `one_way_steps` says.
 - What a duty cycle forbids is silence: sending takes 1 / duty cycle times as long, the radio's energy stays.
 - TCP's slow start is left out: ten packets are on their way before the first acknowledgement, which is more than what
-  links of up to about 1 Mbit/s at 100 ms or 20 Mbit/s at 5 ms hold. On 4G and 5G large messages take longer than this.
+  links of up to about 1 Mbit/s at 100 ms or 20 Mbit/s at 5 ms hold. Where a link holds more, a first large message on a
+  connection takes longer than this; later ones find its window open.
 
 `benchmarks/links.py` holds this against links that are really shaped (`link=NAME wire=namespaces`).
 """
@@ -187,8 +188,7 @@ def _online(job: JobRecord, n_batches: int) -> Load:
     if any("engine" in (record.source or "") for record in job.records if record.metric == "payload_bytes_sent"):
         # What an engine sends is in no message that a channel counts.
         load = dataclasses.replace(load, up_messages=rounds, down_messages=rounds, at_once=True)
-    steps_per_round = Selection(job.records).one("job", "steps_per_round") or 1.0
-    return dataclasses.replace(load, steps=rounds * steps_per_round)
+    return dataclasses.replace(load, steps=Selection(job.records).one("job", "one_way_steps") or rounds)
 
 
 def _setup(job: JobRecord) -> Load:

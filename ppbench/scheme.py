@@ -200,10 +200,9 @@ class Scheme(Plugin, abc.ABC):
         """
         return None
 
-    @property
-    def steps_per_round(self) -> int:
-        """One-way steps, one after the other, that a round of its engine takes: more than 1 if ends wait for leave."""
-        return 1
+    def one_way_steps(self, rounds: int) -> int:
+        """What rounds of its engine take, one after the other: more where its ends ask for leave to send."""
+        return rounds
 
     def score(self, task: Task, published: Mapping[str, Mapping[str, Array]]) -> Mapping[str, float]:
         """What the results that parties published are worth, by name, for a scheme whose results are no answers.

@@ -98,10 +98,11 @@ def arithmetic(scheme: Scheme, start: Prepared) -> Iterator[Record]:
         yield Record(stage="job", metric=f"participant_{kind}_macs_per_sample", value=value, unit="1", source="counted")
 
 
-def steps(scheme: Scheme) -> Iterator[Record]:
-    """What a round takes on a link, where that is more than one way."""
-    if scheme.steps_per_round != 1:
-        yield Record(stage="job", metric="steps_per_round", value=scheme.steps_per_round, unit="1", source="declared")
+def steps(scheme: Scheme, measured: Iterable[Record]) -> Iterator[Record]:
+    """What the rounds of a batch take on a link, where an engine makes it more than as many ways."""
+    rounds = [int(record.value) for record in measured if (record.stage, record.metric) == ("online", "rounds")]
+    if rounds and (n_steps := scheme.one_way_steps(max(rounds))) != max(rounds):
+        yield Record(stage="job", metric="one_way_steps", value=n_steps, unit="1", source="declared")
 
 
 def calibration(rates: Iterable[Rate]) -> Iterator[Record]:

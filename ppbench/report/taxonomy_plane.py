@@ -113,7 +113,7 @@ def _draw(
         labels.append(Label(str(i + 1), seconds.best, n_bytes))
         markers.append((seconds.best, n_bytes, _MARKER_PT))
     place_labels(axes, labels, markers, lines)
-    axes.xaxis.set_major_locator(LogLocator(numticks=6))
+    axes.xaxis.set_major_locator(LogLocator(numticks=5))
     axes.yaxis.set_major_locator(LogLocator(numticks=9))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: units.tick(units.seconds(value))))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: units.tick(units.size(value))))

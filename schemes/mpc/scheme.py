@@ -211,10 +211,14 @@ class Mpc(Scheme):
         """Bits behind the point."""
         return self.precision_bits or (14 if self.is_ours else 18 if self.engine == "spu" else 16)
 
-    @property
-    def steps_per_round(self) -> int:
-        """Gloo sends no message before the receiver has said that it waits for it; CrypTen's opening takes two."""
-        return {"crypten": 2, "stock": 4, "spu": 1}[self.engine]
+    def one_way_steps(self, rounds: int) -> int:
+        """Gloo sends no message before the receiver's word that it waits for it, and CrypTen opens by two messages.
+
+        In our own protocols the coordinator waits for a batch before it comes, and the participant for the answers.
+        """
+        if self.engine == "spu":
+            return rounds
+        return max(rounds, 2 * rounds - 2) if self.is_ours else 4 * rounds
 
     @property
     def has_dealer(self) -> bool:
