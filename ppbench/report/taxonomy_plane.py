@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -113,9 +114,9 @@ def _draw(
         labels.append(Label(str(i + 1), seconds.best, n_bytes))
         markers.append((seconds.best, n_bytes, _MARKER_PT))
     place_labels(axes, labels, markers, lines)
-    axes.xaxis.set_major_locator(LogLocator(numticks=5))
+    axes.xaxis.set_major_locator(LogLocator(numticks=6))
     axes.yaxis.set_major_locator(LogLocator(numticks=9))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: units.tick(units.seconds(value))))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _seconds(value)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: units.tick(units.size(value))))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_minor_formatter(NullFormatter())
@@ -124,6 +125,11 @@ def _draw(
     if is_leftmost:
         axes.set_ylabel("bytes up per sample")
     axes.set_title(panel.title if panel else "", pad=16)
+
+
+def _seconds(value: float) -> str:
+    """Days of computing are told in few characters, or they would touch their neighbour."""
+    return units.tick(units.seconds(value)) if value < 1e4 else f"1e{round(math.log10(value))} s"
 
 
 def _draw_regions(axes: Axes, rows: Sequence[TaxonomyRow], thresholds: Thresholds) -> None:
