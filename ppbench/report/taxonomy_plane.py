@@ -99,7 +99,9 @@ def _draw(
     axes.set_yscale("log")
     lows, highs = [seconds.low for seconds, _ in known], [seconds.high for seconds, _ in known]
     positive = [low for low in (*lows, *(seconds.best for seconds, _ in known)) if low > 0]
-    axes.set_xlim(min(positive) / 4, max(highs) * 4)
+    # All three regions are in the picture, whatever was measured.
+    times = thresholds.device_s_per_sample
+    axes.set_xlim(min(*positive, times.lower) / 4, max(*highs, times.upper) * 4)
     axes.set_ylim(min(n_bytes for _, n_bytes in known) / 8, max(n_bytes for _, n_bytes in known) * 12)
     _draw_regions(axes, rows, thresholds)
     lines = _draw_times(axes, panel) if panel else []
