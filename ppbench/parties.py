@@ -17,7 +17,7 @@ from ppbench.host import rank
 from ppbench.party import participant_name, role_of
 from ppbench.plugin import target_of
 from ppbench.process import Interpreter
-from ppbench.readings import Reading, engine_traffic, packets_move, reading
+from ppbench.readings import Reading, counts_move, engine_traffic, reading
 from ppbench.scheme import PARTICIPANT, Scheme, TaskFacts
 from ppbench.wire import control, handshake
 from ppbench.wire.relay import Shape
@@ -25,6 +25,8 @@ from ppbench.wire.start import WIRES
 
 _ROOT_CAUSE_S = 1.0
 _SETTLES_S = 2.0
+_STANDS_STILL_S = 0.02
+"""Counts that are the same after so long have settled: a thread that had to send has had a core by then."""
 
 
 class JobFailed(PpbenchError):
@@ -122,19 +124,19 @@ class Parties:
     def _settled(self) -> dict[str, Tree]:
         """The counts at a barrier, once all that was sent before it has arrived.
 
-        Those who serve may have to read it yet, and the kernel to acknowledge it: neither is to count as another
-        stage's.
+        Those who serve may have to read it yet, engines to say that they have, and the kernel to acknowledge it: none
+        of this is to count as another stage's.
         """
         until_s = time.monotonic() + _SETTLES_S
         before: Mapping[str, Tree] = {}
         while True:
             counts = self._ask("count", dict.fromkeys(self.living))
             behind = self._is_behind(counts)
-            if not (behind or packets_move(before, counts)) or time.monotonic() > until_s:
+            if not (behind or counts_move(before, counts)) or time.monotonic() > until_s:
                 return counts
-            before = counts
-            # The kernel may acknowledge after 40 ms, and to be asked costs those who serve CPU time of the stage.
-            time.sleep(0.001 if behind else 0.005)
+            before = {} if behind else counts
+            # To be asked costs those who serve CPU time of the stage.
+            time.sleep(0.001 if behind else _STANDS_STILL_S)
 
     def _is_behind(self, counts: Mapping[str, Tree]) -> bool:
         return any(

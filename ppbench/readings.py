@@ -109,18 +109,28 @@ def engine_traffic(before: Mapping[str, Tree], after: Mapping[str, Tree]) -> dic
     return traffic
 
 
-def packets_move(before: Mapping[str, Tree], after: Mapping[str, Tree]) -> bool:
-    """Whether the packet counts of some parties, asked for one after the other, may still change while nobody sends.
+def counts_move(before: Mapping[str, Tree], after: Mapping[str, Tree]) -> bool:
+    """Whether the counts of some parties, asked for one after the other, may still change while no role sends.
 
-    `before` are the counts when they were last asked for. Without counts of packets there is nothing to change.
+    `before` are the counts when they were last asked for. Engines have threads that send after a stage has ended
+    (gloo's tell that a dealer waits for its next request), and the kernel acknowledges when it pleases; channels alone,
+    where nobody counts packets, stand still.
     """
-    counted, was = _packets(after), _packets(before)
-    if not counted:
-        return False
+    packets = _packets(after)
     on_their_way = any(
-        sent != counted[peer, name][1] for (name, peer), (sent, _) in counted.items() if (peer, name) in counted
+        sent != packets[peer, name][1] for (name, peer), (sent, _) in packets.items() if (peer, name) in packets
     )
-    return on_their_way or counted != was or any(tree["unacknowledged"] for tree in after.values())
+    return (
+        on_their_way
+        or packets != _packets(before)
+        or _engines(after) != _engines(before)
+        or any(tree["unacknowledged"] for tree in after.values())
+    )
+
+
+def _engines(counts: Mapping[str, Tree]) -> dict[str, Tree]:
+    """Party -> payload of its engine's sockets, if it has some."""
+    return {name: tree["engine"] for name, tree in counts.items() if tree["engine"]}
 
 
 def _packets(counts: Mapping[str, Tree]) -> dict[tuple[str, str], tuple[int, int]]:

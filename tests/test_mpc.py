@@ -247,9 +247,8 @@ def test_the_dealer_deals_online_when_it_is_asked_on_demand(run: Run) -> None:
 def test_the_dealer_deals_offline_when_it_is_asked_ahead(run: Run) -> None:
     measured = run(LABELS, EveryLayer(), view_batches=1)
     assert measured.sent("offline", DEALER, COORDINATOR) > measured.sent("offline", COORDINATOR, DEALER) > 0
-    # Gloo's 48 bytes that say that the dealer waits for the next request may come after the barrier.
-    assert measured.between("online", DEALER, COORDINATOR) in (0, 48)
-    assert measured.row.third_party_bytes_per_sample <= 48
+    assert measured.between("online", DEALER, COORDINATOR) == 0
+    assert measured.row.third_party_bytes_per_sample == 0
     assert measured.row.offline_bytes_per_sample > 0
 
 
