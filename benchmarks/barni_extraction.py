@@ -29,6 +29,7 @@ from ppbench.bundle import Array
 from ppbench.data.dataset import Dataset, unit
 from ppbench.data.mnist import Mnist
 from ppbench.job import Job, MeasureOptions, TaskOptions
+from ppbench.machine import cpu
 from ppbench.models.lenet import LeNet
 from ppbench.models.network import Network
 from ppbench.process import environment
@@ -176,7 +177,7 @@ def main() -> None:
     table = measure(parsed.queries)
     parsed.out.mkdir(parents=True, exist_ok=True)
     versions = provenance.package_versions("numpy", "tenseal")
-    kept = table.assign(cpu=provenance.cpu(), commit=provenance.git_commit(), **versions)
+    kept = table.assign(cpu=cpu(), commit=provenance.git_commit(), **versions)
     kept.to_csv(parsed.out / "barni_extraction.csv", index=False, float_format="%.5g")
     paths = style.write_picture(lambda: picture(table), parsed.out, "barni_extraction")
     print(

@@ -26,6 +26,7 @@ from opacus.grad_sample import GradSampleModule, GradSampleModuleFastGradientCli
 from torch import nn
 
 from ppbench import provenance
+from ppbench.machine import cpu
 from ppbench.process import n_cpus
 from schemes.dp_sgd import cnn, linear
 
@@ -198,7 +199,7 @@ def main() -> None:
     warnings.simplefilter("ignore")  # opacus's hooks on modules whose inputs need no gradient
     torch.set_num_threads(1)
     table = measure(options.records, options.repetitions).round(2)
-    table = table.assign(cpu=provenance.cpu(), n_cpus=n_cpus(), commit=provenance.git_commit())
+    table = table.assign(cpu=cpu(), n_cpus=n_cpus(), commit=provenance.git_commit())
     options.out.mkdir(parents=True, exist_ok=True)
     table.to_csv(options.out / "dp_sgd.csv", index=False)
 

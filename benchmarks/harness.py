@@ -15,6 +15,7 @@ import pandas as pd
 
 import ppbench
 from ppbench import provenance
+from ppbench.machine import cpu
 from ppbench.process import n_cpus
 
 
@@ -37,7 +38,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         ppbench.run("scheme=obfnet", "task.batch_size=256", "measure.repetitions=7", results_dir=folder)
         table = overhead(ppbench.load_records(folder))
-    table = table.assign(cpu=provenance.cpu(), n_cpus=n_cpus(), commit=provenance.git_commit())
+    table = table.assign(cpu=cpu(), n_cpus=n_cpus(), commit=provenance.git_commit())
     parsed.out.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(parsed.out)
     print(table.drop(columns=["cpu", "n_cpus", "commit"]).to_string())

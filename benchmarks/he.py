@@ -26,6 +26,7 @@ from ppbench import provenance
 from ppbench.bundle import Array
 from ppbench.data.mnist import Mnist
 from ppbench.he import seal
+from ppbench.machine import cpu
 from ppbench.models.network import Network
 from ppbench.models.square import SquareTutorial
 from ppbench.process import n_cpus
@@ -189,7 +190,7 @@ def main() -> None:
         "he_latency": rows.set_index("engine"),
         "he_latency_quality": quality.rename_axis("engine"),
     }.items():
-        machine = kept.assign(cpu=provenance.cpu(), n_cpus=n_cpus(), commit=provenance.git_commit())
+        machine = kept.assign(cpu=cpu(), n_cpus=n_cpus(), commit=provenance.git_commit())
         machine.to_csv(parsed.out / f"{name}.csv", float_format="%.6g")
     with matplotlib.rc_context({"font.size": 9}):
         picture(table, quality).savefig(parsed.out / "he_latency.png", dpi=200)

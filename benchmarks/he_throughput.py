@@ -24,6 +24,7 @@ from ppbench import provenance
 from ppbench.bundle import Array
 from ppbench.data.mnist import Mnist
 from ppbench.job import Job, TaskOptions
+from ppbench.machine import cpu
 from ppbench.models.square import CryptoNetsModel
 from ppbench.process import environment
 from ppbench.scheme import Task
@@ -111,7 +112,7 @@ def main() -> None:
     table = measure(parsed.n)
     print(table.T.to_string(header=False, float_format=lambda value: f"{value:.4g}"))
     versions = provenance.package_versions("numpy", "tenseal", "zstandard")
-    table = table.assign(cpu=provenance.cpu(), commit=provenance.git_commit(), **versions)
+    table = table.assign(cpu=cpu(), commit=provenance.git_commit(), **versions)
     parsed.out.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(parsed.out, index=False)
     print(f"wrote {parsed.out}")

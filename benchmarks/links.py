@@ -23,10 +23,11 @@ import pandas as pd
 from ppbench import provenance, records
 from ppbench.errors import PpbenchError
 from ppbench.links import link_cost, load_link
+from ppbench.machine import cpu
 from ppbench.process import n_cpus
 from ppbench.records import JobRecord
-from ppbench.report.summary import Selection
 from ppbench.scheme import PARTICIPANT
+from ppbench.selection import Selection
 
 LINKS = ("wifi", "lte_m", "mbit_1_50ms")
 SCHEMES = {
@@ -118,9 +119,7 @@ def main() -> None:
     parsed = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ppbench-links-") as folder:
         table = pd.DataFrame(compared(parsed.schemes, parsed.links, Path(folder)))
-    machine = table.assign(
-        load_average=os.getloadavg()[0], cpu=provenance.cpu(), n_cpus=n_cpus(), commit=provenance.git_commit()
-    )
+    machine = table.assign(load_average=os.getloadavg()[0], cpu=cpu(), n_cpus=n_cpus(), commit=provenance.git_commit())
     path = parsed.out / "benchmarks" / "links.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     machine.to_csv(path, float_format="%.6g", index=False)

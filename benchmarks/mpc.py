@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 import ppbench
 from ppbench import provenance
+from ppbench.machine import cpu
 from ppbench.process import n_cpus
 from ppbench.report import units
 from ppbench.report.style import SMALL_PT, write_picture
@@ -89,7 +90,7 @@ def main() -> None:
     table = compared(ppbench.run("+experiment=mpc", results_dir=str(parsed.out / "mpc")))
     folder = parsed.out / "benchmarks"
     folder.mkdir(parents=True, exist_ok=True)
-    machine = table.assign(cpu=provenance.cpu(), n_cpus=n_cpus(), commit=provenance.git_commit())
+    machine = table.assign(cpu=cpu(), n_cpus=n_cpus(), commit=provenance.git_commit())
     machine.to_csv(folder / "mpc.csv", float_format="%.6g", index=False)
     write_picture(lambda: picture(table), folder, "mpc")
     print(table.T.to_string())

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from ppbench import provenance
+from ppbench import machine, provenance
 from ppbench.cache import cache_dir
 from ppbench.errors import PpbenchError
 from ppbench.process import n_cpus
@@ -20,7 +20,7 @@ _VERSIONS = ("ppbench-iot", "numpy", "torch", "hydra-core", "omegaconf", "pandas
 
 def print_diagnosis() -> bool:
     """Print what was found; True if everything that ships with ppbench can run."""
-    print(f"machine    {provenance.cpu()}, {n_cpus()} cores, {_gib(provenance.memory_bytes())}")
+    print(f"machine    {machine.cpu()}, {n_cpus()} cores, {_gib(machine.memory_bytes())}")
     print(f"system     {platform.platform()}, Python {platform.python_version()}")
     versions = provenance.package_versions(*_VERSIONS)
     print("versions   " + ", ".join(f"{name} {versions.get(name, 'missing')}" for name in _VERSIONS))

@@ -7,16 +7,16 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from ppbench.errors import ConfigError, choose, in_range, unknown
+from ppbench import profiles
+from ppbench.errors import ConfigError, choose, in_range
 from ppbench.options import typed
+from ppbench.wire.network import MTU_BYTES
 from ppbench.wire.relay import Shape
 
-PACKET_BYTES = 1500
-"""The largest IP packet that parties send; a link of a smaller MTU carries it in fragments, as 6LoWPAN does."""
 PACKET_HEADER_BYTES = 52
 """IPv4 20, TCP 20, its timestamps 12."""
-PAYLOAD_BYTES = PACKET_BYTES - PACKET_HEADER_BYTES
-"""TCP payload of a full packet."""
+PAYLOAD_BYTES = MTU_BYTES - PACKET_HEADER_BYTES
+"""TCP payload of a full packet; a link of a smaller MTU carries it in fragments, as 6LoWPAN does."""
 
 _MOST = 1e12
 
@@ -55,14 +55,9 @@ class Link:
             raise ConfigError("link must be a profile with a name, such as link=lte_m")
         where = f"link/{config['name']}.yaml"
         hints = typing.get_type_hints(cls)
-        for key in config:
-            if key not in hints:
-                raise ConfigError(f"{where}: {unknown('key', str(key), hints)}")
-        for key in hints:
-            if config.get(key) is None:
-                raise ConfigError(f"{where}: {key} is missing")
+        profiles.check_keys(where, config, hints)
         values = {key: typed(f"{where}: {key}", config[key], hints[key]) for key in hints if key != "sources"}
-        link = cls(**values, sources=_sources(where, config["sources"]))
+        link = cls(**values, sources=profiles.checked_sources(where, config["sources"], _FIGURES))
         link._check(where)
         return link
 
@@ -74,7 +69,7 @@ class Link:
     def shape(self) -> Shape:
         """What a relay makes of it. The rates are those on the link, at which full packets have the goodput."""
         full = Shape(0.0, 0.0, self.rtt_s / 2, self.mtu_bytes, self.header_bytes_per_frame, self.duplex == "half")
-        overhead = full.frame_bytes(PACKET_BYTES) / PAYLOAD_BYTES
+        overhead = full.frame_bytes(MTU_BYTES) / PAYLOAD_BYTES
         empty_bits = 8 * full.frame_bytes(PACKET_HEADER_BYTES)
         up, down = self.goodput_up_bit_per_s * overhead, self.goodput_down_bit_per_s * overhead
         delay_s = max(0.0, self.rtt_s - empty_bits / up - empty_bits / down) / 2
@@ -85,22 +80,10 @@ class Link:
             in_range(f"{where}: {key}", getattr(self, key), 1.0, _MOST)
         for key in ("rtt_s", "header_bytes_per_frame", *_POWERS):
             in_range(f"{where}: {key}", getattr(self, key), 0.0, _MOST)
-        in_range(f"{where}: mtu_bytes", self.mtu_bytes, 1, PACKET_BYTES)
+        in_range(f"{where}: mtu_bytes", self.mtu_bytes, 1, MTU_BYTES)
         in_range(f"{where}: duty_cycle", self.duty_cycle, 1e-6, 1.0)
         choose(f"{where}: duplex", self.duplex, ("full", "half"))
 
 
 _POWERS = ("energy_sent_j_per_bit", "energy_received_j_per_bit", "base_power_w")
 _FIGURES = tuple(field.name for field in dataclasses.fields(Link) if field.name not in ("name", "title", "sources"))
-
-
-def _sources(where: str, sources: Any) -> dict[str, str]:
-    if not isinstance(sources, Mapping):
-        raise ConfigError(f"{where}: sources must say for each figure where it is from")
-    for key in sources:
-        if key not in _FIGURES:
-            raise ConfigError(f"{where}: {unknown('figure in sources', str(key), _FIGURES)}")
-    for key in _FIGURES:
-        if not isinstance(sources.get(key), str) or not sources[key].strip():
-            raise ConfigError(f"{where}: sources.{key} is missing: where the figure is from, or 'assumption: ...'")
-    return {key: sources[key] for key in _FIGURES}

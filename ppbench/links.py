@@ -24,16 +24,13 @@ import dataclasses
 import math
 from pathlib import Path
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
-
+from ppbench import profiles
 from ppbench.config import CONF_DIR
-from ppbench.errors import ConfigError, unknown
+from ppbench.errors import ConfigError
 from ppbench.link import PACKET_HEADER_BYTES, PAYLOAD_BYTES, Link
 from ppbench.records import JobRecord
-from ppbench.report.summary import Selection
 from ppbench.scheme import PARTICIPANT
+from ppbench.selection import Selection
 
 FEASIBLE_S_PER_SAMPLE = 3600.0
 """A link carries a scheme if what it adds to a sample is within an hour, over which EU868's duty cycle is taken too."""
@@ -55,7 +52,6 @@ class LinkCost:
     """For the bytes of setup, once."""
     energy_j_per_sample: float
     """Of the participant's radio."""
-    setup_energy_j: float
     feasible: bool
     reason: str
     """Why it is not feasible; empty if it is. One line."""
@@ -78,27 +74,24 @@ class Load:
 
 def link_names() -> list[str]:
     """Of all profiles."""
-    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+    return profiles.names(_FOLDER)
 
 
 def links() -> list[Link]:
     """All profiles, the slowest first. Raises ConfigError for one that is not right."""
-    return sorted(map(load_link, link_names()), key=lambda link: link.goodput_up_bit_per_s * link.duty_cycle)
+    return sorted(
+        map(read_link, sorted(_FOLDER.glob("*.yaml"))), key=lambda link: link.goodput_up_bit_per_s * link.duty_cycle
+    )
 
 
 def load_link(name: str) -> Link:
     """A profile by name. Raises ConfigError if there is none, or for one that is not right."""
-    if name not in link_names():
-        raise unknown("link", name, link_names())
-    return read_link(_FOLDER / f"{name}.yaml")
+    return read_link(profiles.named(_FOLDER, name))
 
 
 def read_link(path: Path) -> Link:
     """The profile in a file. Raises ConfigError, naming file and key, for what is missing, wrong or has no source."""
-    try:
-        content = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except (OSError, YAMLError, OmegaConfBaseException) as error:
-        raise ConfigError(f"link/{path.name} cannot be read: {' '.join(str(error).split())}") from error
+    content = profiles.content(path, f"link/{path.name}")
     if isinstance(content, dict) and content.get("name") != path.stem:
         raise ConfigError(f"link/{path.name}: name={content.get('name')!r} must be {path.stem!r}, the file's")
     return Link.from_config(content)
@@ -112,7 +105,7 @@ def link_cost(job: JobRecord, link: Link) -> LinkCost | None:
     n_answers = select.median("online", "n_answers")
     if measured_s is None or not n_batches or not n_answers:
         return None
-    batch, setup = _online(job, n_batches), _setup(job)
+    batch, setup = _online(job, select, n_batches), _setup(job, select)
     link_s = transfer_s(batch, link) / link.duty_cycle + travel_s(batch, link)
     link_s_per_sample = link_s * n_batches / n_answers
     feasible = link_s_per_sample <= FEASIBLE_S_PER_SAMPLE
@@ -123,7 +116,6 @@ def link_cost(job: JobRecord, link: Link) -> LinkCost | None:
         link_s_per_sample=link_s_per_sample,
         setup_s=transfer_s(setup, link) / link.duty_cycle + travel_s(setup, link),
         energy_j_per_sample=energy_j(batch, link) * n_batches / n_answers,
-        setup_energy_j=energy_j(setup, link),
         feasible=feasible,
         reason="" if feasible else _reason(link_s_per_sample, link),
     )
@@ -181,25 +173,24 @@ def _packets(payload_bytes: float, messages: float, link: Link) -> tuple[float, 
     return messages * (full + bool(rest)), messages * link_bytes
 
 
-def _online(job: JobRecord, n_batches: int) -> Load:
+def _online(job: JobRecord, select: Selection, n_batches: int) -> Load:
     """An average batch."""
-    rounds = Selection(job.records).median("online", "rounds") or 0.0
-    load = _traffic(job, "online", n_batches)
+    rounds = select.median("online", "rounds") or 0.0
+    load = _traffic(select, "online", n_batches)
     if any("engine" in (record.source or "") for record in job.records if record.metric == "payload_bytes_sent"):
         # What an engine sends is in no message that a channel counts.
         load = dataclasses.replace(load, up_messages=rounds, down_messages=rounds, at_once=True)
-    return dataclasses.replace(load, steps=Selection(job.records).one("job", "one_way_steps") or rounds)
+    return dataclasses.replace(load, steps=select.one("job", "one_way_steps") or rounds)
 
 
-def _setup(job: JobRecord) -> Load:
+def _setup(job: JobRecord, select: Selection) -> Load:
     """One participant's: what it sends, and what is sent to it, one after the other."""
-    load = _traffic(job, "setup", job.config["task"]["n_participants"])
+    load = _traffic(select, "setup", job.config["task"]["n_participants"])
     return dataclasses.replace(load, steps=bool(load.up_bytes) + bool(load.down_bytes))
 
 
-def _traffic(job: JobRecord, stage: str, n_parts: int) -> Load:
+def _traffic(select: Selection, stage: str, n_parts: int) -> Load:
     """What participants exchanged in a stage, in equal parts."""
-    select = Selection(job.records)
 
     def part(metric: str) -> float:
         return (select.median(stage, metric, PARTICIPANT) or 0.0) / n_parts

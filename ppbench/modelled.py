@@ -28,10 +28,11 @@ from ppbench.errors import UnavailableError
 from ppbench.link import Link
 from ppbench.links import link_cost
 from ppbench.macs import Macs
+from ppbench.party import role_of
 from ppbench.records import JobRecord, Stage
 from ppbench.report import units
-from ppbench.report.summary import Selection
 from ppbench.scheme import PARTICIPANT, Arithmetic
+from ppbench.selection import Selection
 
 ASSUMPTION_FACTOR = 2.0
 """How far off a device's rate may be, either way, that is assumed."""
@@ -108,7 +109,7 @@ def device_cost(job: JobRecord, device: Device) -> DeviceCost:
         raise UnavailableError(f"{job.folder} was not measured ({job.status}): it has no device time")
     if not is_calibrated(job):
         raise UnavailableError(f"{job.folder} has no calibration of its host: run it with measure.calibrate=true")
-    if any(party.startswith(PARTICIPANT) for party in job.provenance.machines):
+    if any(role_of(party) == PARTICIPANT for party in job.provenance.machines):
         raise UnavailableError(f"{job.folder} has a participant on another machine than the calibrated one")
     measured = _Measured(job)
     misfit = _misfit(measured, device)
@@ -222,7 +223,7 @@ class _Measured:
     @property
     def growth_bytes(self) -> float | None:
         """Peak over all stages above the start of the first."""
-        own = [record for record in self._records if record.party and record.party.startswith(PARTICIPANT)]
+        own = [record for record in self._records if role_of(record.party or "") == PARTICIPANT]
         starts = [record.value for record in own if record.metric == "start_rss_bytes" and record.stage == "setup"]
         peaks = [record.value for record in own if record.metric == "peak_rss_bytes"]
         return max(peaks) - min(starts) if starts and peaks else None

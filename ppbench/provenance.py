@@ -11,9 +11,7 @@ from pathlib import Path
 
 import ppbench
 from ppbench.job import Job
-from ppbench.machine import cpu as cpu
-from ppbench.machine import memory_bytes as memory_bytes
-from ppbench.machine import system
+from ppbench.machine import cpu, memory_bytes, system
 from ppbench.plugin import distribution
 from ppbench.process import n_cpus
 from ppbench.records import Provenance

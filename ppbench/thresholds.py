@@ -8,10 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
-
+from ppbench import profiles
 from ppbench.config import CONF_DIR
 from ppbench.errors import ConfigError
 from ppbench.scheme import Computation
@@ -67,10 +64,7 @@ class Thresholds:
 
 def load_thresholds(path: Path = THRESHOLDS_FILE) -> Thresholds:
     """Read the thresholds. Raises ConfigError, naming file and key, for what is missing, unknown or out of order."""
-    try:
-        tree = OmegaConf.to_container(OmegaConf.load(path))
-    except (OSError, YAMLError, OmegaConfBaseException) as error:
-        raise ConfigError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    tree = profiles.content(path, str(path))
     top = _Section(path.name, "", tree, ("reference_device", "computation", "communication"))
     computation = top.section(
         "computation",

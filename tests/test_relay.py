@@ -22,8 +22,8 @@ import ppbench
 from ppbench.errors import PeerGone, UnavailableError
 from ppbench.links import load_link
 from ppbench.process import Interpreter, environment
-from ppbench.wire.network import Network
-from ppbench.wire.relay import ETHERNET_HEADER_BYTES, QUEUE_BYTES, Direction, Medium, Shape
+from ppbench.wire.network import ETHERNET_HEADER_BYTES, Network
+from ppbench.wire.relay import QUEUE_BYTES, Direction, Medium, Shape
 from ppbench.wire.shaping import RelayProcess
 from ppbench.wire.start import WIRES
 from tests.test_faults import marker as marker  # a fixture: whoever has it starts nothing that outlives it

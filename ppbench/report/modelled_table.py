@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ def write_modelled(jobs: Sequence[JobRecord], results_dir: Path) -> list[Path]:
     rows = [
         {**of_device, **of_link}
         for job in found
-        for of_device in [_device_columns(job, device) for device in all_devices]
-        for of_link in [_link_columns(job, link) for link in all_links]
+        for of_device, of_link in itertools.product(
+            [_device_columns(job, device) for device in all_devices], [_link_columns(job, link) for link in all_links]
+        )
     ]
     path = results_dir / "modelled.csv"
     write_atomically(path, pd.DataFrame(rows).to_csv(index=False).encode())

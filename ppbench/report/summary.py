@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from ppbench.bundle import write_atomically
-from ppbench.party import role_of
-from ppbench.records import JobRecord, Record, tidy
+from ppbench.records import JobRecord, tidy
 from ppbench.scheme import COORDINATOR, PARTICIPANT
+from ppbench.selection import THIRD_PARTY, Selection
 
 COLUMNS = (
     "scheme",
@@ -136,7 +135,7 @@ def _measured(job: JobRecord, n_participants: int) -> dict[str, Any]:
         "delta": select.one("job", "delta"),
         "participant_cpu_s_per_sample": per_sample(select.median("online", "cpu_s", PARTICIPANT)),
         "coordinator_cpu_s_per_sample": per_sample(select.median("online", "cpu_s", COORDINATOR)),
-        "third_party_cpu_s_per_sample": per_sample(select.median("online", "cpu_s", _THIRD_PARTY)),
+        "third_party_cpu_s_per_sample": per_sample(select.median("online", "cpu_s", THIRD_PARTY)),
         "latency_s_per_batch": select.middle("online", "latency_s"),
         "up_bytes_per_sample": per_sample(traffic("online", "payload", PARTICIPANT, COORDINATOR)),
         "down_bytes_per_sample": per_sample(traffic("online", "payload", COORDINATOR, PARTICIPANT)),
@@ -166,55 +165,3 @@ def _measured(job: JobRecord, n_participants: int) -> dict[str, Any]:
         "model_macs_per_sample": select.one("model", "macs_per_sample"),
         "bytes_source": "+".join(sorted(sources)) or None,
     }
-
-
-_THIRD_PARTY = "third party"
-
-
-def _part(party: str | None) -> str | None:
-    role = None if party is None else role_of(party)
-    return role if role in (None, PARTICIPANT, COORDINATOR) else _THIRD_PARTY
-
-
-class Selection:
-    """Records of one job, by stage and metric."""
-
-    def __init__(self, records: Sequence[Record]) -> None:
-        self._by_metric: dict[tuple[str, str], list[Record]] = {}
-        for record in records:
-            self._by_metric.setdefault((record.stage, record.metric), []).append(record)
-
-    def one(self, stage: str, metric: str) -> float | None:
-        """The value that is measured once a job."""
-        found = self._by_metric.get((stage, metric))
-        return found[0].value if found else None
-
-    def middle(self, stage: str, metric: str) -> float | None:
-        """The median of all values, whoever and whenever."""
-        found = self._by_metric.get((stage, metric))
-        return float(np.median([record.value for record in found])) if found else None
-
-    def median(self, stage: str, metric: str, part: str | None = None, peer: str | None = None) -> float | None:
-        """The sum over the parties of one part, as a median over repetitions and processes."""
-        passes: dict[tuple[int | None, int | None], float] = {}
-        for record in self._by_metric.get((stage, metric), []):
-            if (part is None or _part(record.party) == part) and (peer is None or _part(record.peer) == peer):
-                at = record.process, record.repetition
-                passes[at] = passes.get(at, 0.0) + record.value
-        return float(np.median(list(passes.values()))) if passes else None
-
-    def third_party_bytes(self, stage: str) -> float | None:
-        """Payload that third parties sent and received."""
-        sent = self.median(stage, "payload_bytes_sent", _THIRD_PARTY)
-        received = self.median(stage, "payload_bytes_received", _THIRD_PARTY)
-        return None if sent is None or received is None else sent + received
-
-    def peak(self, part: str) -> float | None:
-        """The largest resident memory of any party of a part in any stage, as a median over processes."""
-        peaks: dict[int | None, float] = {}
-        for (_, metric), found in self._by_metric.items():
-            if metric == "peak_rss_bytes":
-                for record in found:
-                    if _part(record.party) == part:
-                        peaks[record.process] = max(peaks.get(record.process, 0.0), record.value)
-        return float(np.median(list(peaks.values()))) if peaks else None

@@ -121,12 +121,14 @@ def _draw_legends(figure: Figure, axes: Axes, panels: Sequence[LinkPanel]) -> No
             (x + 0.18) / WIDTH_IN, y / height, f"{i + 1}  {panel.title}", fontsize=SMALL_PT, va="center_baseline"
         )
     right = WIDTH_IN - 0.1
-    for text, part, offset_in in (("computing", _COMPUTE, 1.75), ("radio", _RADIO, 0.75)):
+    for part, offset_in in ((_COMPUTE, 1.75), (_RADIO, 0.75)):
         x, y = right - offset_in, height - 0.14
         key = figure.add_axes((x / WIDTH_IN, (y - 0.05) / height, 0.16 / WIDTH_IN, 0.1 / height))
         key.set_axis_off()
         key.barh([0], [1], height=1, color=part["color"], hatch=part.get("hatch", ""), edgecolor="white", linewidth=0.3)
-        figure.text((x + 0.22) / WIDTH_IN, y / height, text, fontsize=SMALL_PT, va="center_baseline", color=INK)
+        figure.text(
+            (x + 0.22) / WIDTH_IN, y / height, part["label"], fontsize=SMALL_PT, va="center_baseline", color=INK
+        )
     left, middle = axes.get_position().x0, (height - _HEAD_IN + 0.12) / height
     figure.text(left, middle, "both together", fontsize=SMALL_PT, color=DARK_GREY, va="center_baseline")
 

@@ -20,6 +20,9 @@ from ppbench.errors import PeerGone, PpbenchError, UnavailableError
 from ppbench.process import Interpreter, environment, kill_session, module_command
 
 MTU_BYTES = 1500
+"""The largest IP packet that parties send."""
+ETHERNET_HEADER_BYTES = 14
+"""Of each frame, as an interface counts it; a veth has no checksum behind it."""
 _ENDS_S = 5.0
 _PATIENCE_S = 10.0
 _INTERFACE_NAME = re.compile(r"[A-Za-z0-9_-]{1,15}")

@@ -26,8 +26,8 @@ import time
 from collections.abc import Iterable, Sequence
 
 from ppbench.process import die_with_parent
+from ppbench.wire.network import ETHERNET_HEADER_BYTES
 
-ETHERNET_HEADER_BYTES = 14
 QUEUE_BYTES = 64 << 20
 """What waits for a direction at most; a packet that would make it more is dropped, as by any router."""
 _EVERY_PROTOCOL = 3

@@ -1,0 +1,63 @@
+"""A job's records by stage and metric, put together over parties, repetitions and processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ppbench.party import role_of
+from ppbench.records import Record
+from ppbench.scheme import COORDINATOR, PARTICIPANT
+
+THIRD_PARTY = "third party"
+"""The part that all roles but participant and coordinator play."""
+
+
+def _part(party: str | None) -> str | None:
+    role = None if party is None else role_of(party)
+    return role if role in (None, PARTICIPANT, COORDINATOR) else THIRD_PARTY
+
+
+class Selection:
+    """Records of one job, by stage and metric."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._by_metric: dict[tuple[str, str], list[Record]] = {}
+        for record in records:
+            self._by_metric.setdefault((record.stage, record.metric), []).append(record)
+
+    def one(self, stage: str, metric: str) -> float | None:
+        """The value that is measured once a job."""
+        found = self._by_metric.get((stage, metric))
+        return found[0].value if found else None
+
+    def middle(self, stage: str, metric: str) -> float | None:
+        """The median of all values, whoever and whenever."""
+        found = self._by_metric.get((stage, metric))
+        return float(np.median([record.value for record in found])) if found else None
+
+    def median(self, stage: str, metric: str, part: str | None = None, peer: str | None = None) -> float | None:
+        """The sum over the parties of one part, as a median over repetitions and processes."""
+        passes: dict[tuple[int | None, int | None], float] = {}
+        for record in self._by_metric.get((stage, metric), []):
+            if (part is None or _part(record.party) == part) and (peer is None or _part(record.peer) == peer):
+                at = record.process, record.repetition
+                passes[at] = passes.get(at, 0.0) + record.value
+        return float(np.median(list(passes.values()))) if passes else None
+
+    def third_party_bytes(self, stage: str) -> float | None:
+        """Payload that third parties sent and received."""
+        sent = self.median(stage, "payload_bytes_sent", THIRD_PARTY)
+        received = self.median(stage, "payload_bytes_received", THIRD_PARTY)
+        return None if sent is None or received is None else sent + received
+
+    def peak(self, part: str) -> float | None:
+        """The largest resident memory of any party of a part in any stage, as a median over processes."""
+        peaks: dict[int | None, float] = {}
+        for (_, metric), found in self._by_metric.items():
+            if metric == "peak_rss_bytes":
+                for record in found:
+                    if _part(record.party) == part:
+                        peaks[record.process] = max(peaks.get(record.process, 0.0), record.value)
+        return float(np.median(list(peaks.values()))) if peaks else None
