@@ -20,9 +20,8 @@ from ppbench.privacy.chance import os_words, seeded_words
 from ppbench.privacy.mechanisms import MECHANISMS, Gaussian, Laplace, Mechanism
 from ppbench.privacy.sensitivity import NORMS, Norm, clipped, cube_sensitivity
 from schemes.additive_noise.perturbation import Perturbation
+from tests.rare import RARE
 
-RARE = 1e-8
-"""Of a p-value and of an interval: rarer than any test may fail."""
 SIX_SIGMA = 6.0
 DISTRIBUTIONS = {Laplace: stats.laplace, Gaussian: stats.norm}
 SCALES = [Laplace(0.784), Gaussian(0.3)]
@@ -111,7 +110,7 @@ def released_scalars(mechanism: Mechanism, value: float, n: int, encoding: str) 
 
 
 def audited(mechanism: Mechanism, delta: float, encoding: str) -> float:
-    n = 200_000 if delta == 0 else 2_000_000
+    n = 200_000 if delta == 0 else 4_000_000
     one, other = (released_scalars(mechanism, value, n, encoding) for value in (0.0, 1.0))
     return epsilon_lower_bound(one, other, delta, confidence=1 - RARE)
 

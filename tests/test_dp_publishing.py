@@ -25,6 +25,7 @@ from ppbench.scheme import TaskFacts
 from schemes.dp_publishing import DpPublishing, mechanisms, median
 from schemes.dp_publishing.median import Budget, Databases
 from schemes.dp_publishing.queries import Table, disjoint, overlapping, table
+from tests.rare import RARE
 from tests.sketches.common import LeastSquares
 
 TABLE = Table(positions=(0, 2, 3), n_values=(10, 3, 2), n_ranges=(4, 3, 2))
@@ -109,7 +110,7 @@ def test_attributes_are_found_by_name() -> None:
 
 def test_laplace_noise_has_the_scale_that_is_claimed() -> None:
     errors = mechanisms.laplace(np.full(20_000, 1000), 0.1) - 1000
-    assert stats.kstest(errors, stats.laplace(0, 10).cdf).pvalue > 1e-4
+    assert stats.kstest(errors, stats.laplace(0, 10).cdf).pvalue > RARE
 
 
 def test_the_exponential_mechanism_draws_what_its_definition_says() -> None:
@@ -117,16 +118,20 @@ def test_the_exponential_mechanism_draws_what_its_definition_says() -> None:
     drawn = mechanisms.exponential(np.full(draws, count), epsilon, n)
     weights = np.exp(-epsilon / 2 * np.abs(np.arange(n + 1) - count))
     expected = draws * weights / weights.sum()
-    assert stats.chisquare(np.bincount(drawn.astype(int), minlength=n + 1), expected).pvalue > 1e-4
+    assert stats.chisquare(np.bincount(drawn.astype(int), minlength=n + 1), expected).pvalue > RARE
 
 
 def test_neighbouring_counts_cannot_be_told_apart_better_than_claimed() -> None:
-    five, six = np.full(100_000, 5), np.full(100_000, 6)
-    laplace = epsilon_lower_bound(mechanisms.laplace(five, 1.0), mechanisms.laplace(six, 1.0))
-    exponential = epsilon_lower_bound(mechanisms.exponential(five, 1.0, 20), mechanisms.exponential(six, 1.0, 20))
+    five, six = np.full(200_000, 5), np.full(200_000, 6)
+
+    def told_apart(one: np.ndarray, other: np.ndarray) -> float:
+        return epsilon_lower_bound(one, other, confidence=1 - RARE)
+
+    laplace = told_apart(mechanisms.laplace(five, 1.0), mechanisms.laplace(six, 1.0))
+    exponential = told_apart(mechanisms.exponential(five, 1.0, 20), mechanisms.exponential(six, 1.0, 20))
     assert 0.8 < laplace <= 1.0
     assert 0.4 < exponential <= 1.0, "the general mechanism pays for both ends of the range, a count moves one"
-    half_the_noise = epsilon_lower_bound(mechanisms.laplace(five, 2.0), mechanisms.laplace(six, 2.0))
+    half_the_noise = told_apart(mechanisms.laplace(five, 2.0), mechanisms.laplace(six, 2.0))
     assert half_the_noise > 1.0, "the audit catches it"
 
 
@@ -158,7 +163,7 @@ def test_hard_answers_have_the_noise_that_is_claimed(monkeypatch: pytest.MonkeyP
     answers, from_data = median.answered(histogram, queries, budget, random)
     assert from_data.all()
     assert budget.answer_scale == 80
-    assert stats.kstest(answers - queries @ histogram, stats.laplace(0, 80).cdf).pvalue > 1e-4
+    assert stats.kstest(answers - queries @ histogram, stats.laplace(0, 80).cdf).pvalue > RARE
 
 
 def test_after_the_last_hard_query_the_data_are_not_looked_at() -> None:
@@ -192,7 +197,7 @@ def test_the_walk_is_uniform_on_what_is_left() -> None:
         databases = Databases(2, np.random.default_rng(seed))
         databases.keep(np.array([True, False]), 0.6, 0.1)
         found.append(databases.shares(np.array([True, False])))
-    assert stats.kstest(np.concatenate(found), stats.uniform(0.5, 0.2).cdf).pvalue > 1e-4
+    assert stats.kstest(np.concatenate(found), stats.uniform(0.5, 0.2).cdf).pvalue > RARE
 
 
 def test_answers_that_contradict_one_another_are_survived() -> None:
@@ -211,12 +216,12 @@ def test_neighbouring_tables_cannot_be_told_apart_by_the_median_mechanism(monkey
     monkeypatch.setattr(median, "_N_DATABASES", 2)
     query = np.array([[True, False]])
 
-    def outcomes(histogram: list[int], n: int = 15_000) -> np.ndarray:
+    def outcomes(histogram: list[int], n: int = 40_000) -> np.ndarray:
         random = np.random.default_rng(0)
         answered = [median.answered(np.array(histogram), query, Budget(2.0, 1), random) for _ in range(n)]
         return np.array([answers[0] if from_data[0] else -1e3 for answers, from_data in answered])
 
-    assert 0.5 < epsilon_lower_bound(outcomes([5, 5]), outcomes([6, 4])) <= 2.0
+    assert 0.5 < epsilon_lower_bound(outcomes([5, 5]), outcomes([6, 4]), confidence=1 - RARE) <= 2.0
 
 
 # The promise.

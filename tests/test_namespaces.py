@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -49,13 +50,13 @@ def held_namespaces() -> set[str]:
     return {name for name in held if name.startswith(("net:", "user:"))}
 
 
-def networks_of(pids: Sequence[int]) -> set[str]:
-    """The network namespaces that some processes' threads live in."""
-    found = set()
+def networks_of(pids: Sequence[int]) -> dict[str, Path]:
+    """The network namespaces that some processes' threads live in: name -> the file of one that does."""
+    found = {}
     for pid in pids:
         for thread in Path(f"/proc/{pid}/task").glob("*/ns/net"):
             try:
-                found.add(os.readlink(thread))
+                found[os.readlink(thread)] = thread
             except OSError:
                 continue
     return found
@@ -160,14 +161,18 @@ def test_when_the_harness_is_killed_nothing_is_left(tmp_path: Path, marker: str)
         if line.startswith("measuring"):
             break
     own = os.readlink("/proc/self/ns/net")
-    apart = networks_of(processes_with(marker)) - {own}
+    apart = {name: file for name, file in networks_of(processes_with(marker)).items() if name != own}
     # The process's first thread is the party's: one namespace each, and the harness in none of them.
     assert len(apart) == 2
-    harness.kill()
-    harness.communicate(timeout=LONGEST_S)
-    assert not wait_until_gone(marker)
-    everybody = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
-    assert not apart & networks_of(everybody)
+    with contextlib.ExitStack() as held:
+        # While we hold them the kernel gives their names to no other test's.
+        for file in apart.values():
+            held.enter_context(open(file))
+        harness.kill()
+        harness.communicate(timeout=LONGEST_S)
+        assert not wait_until_gone(marker)
+        everybody = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
+        assert not apart.keys() & networks_of(everybody).keys()
 
 
 @pytest.fixture
