@@ -23,7 +23,8 @@ from ppbench.wire import control, handshake
 from ppbench.wire.relay import Shape
 from ppbench.wire.start import WIRES
 
-_ROOT_CAUSE_S = 1.0
+_ROOT_CAUSE_S = 3.0
+"""How long after a complaint about another party that one's own end may be heard of, on a busy machine."""
 _SETTLES_S = 2.0
 _STANDS_STILL_S = 0.02
 """Counts that are the same after so long have settled: a thread that had to send has had a core by then."""
@@ -197,7 +198,8 @@ class Parties:
         failures: list[tuple[bool, str]] = []
         until_s = self._ends_at_s
         serving = self._serving()
-        while awaited:
+        # Those who serve owe no word, but may be what all the others complain of.
+        while awaited or (failures and serving):
             left_s = until_s - time.monotonic()
             if left_s <= 0:
                 if failures:

@@ -19,7 +19,7 @@ from ppbench import experiment, records
 from ppbench.data.digits import Digits
 from ppbench.job import Job, MeasureOptions, TaskOptions
 from ppbench.models.mlp import Mlp
-from tests.faults.scheme import Faulty
+from tests.faults.scheme import Faulty, HungUp
 
 DEADLINE_S = 4.0
 STAGES = ("setup", "train", "offline", "online")
@@ -110,6 +110,11 @@ def test_a_third_party_that_fails_while_it_serves_ends_the_job(tmp_path: Path, m
     record = experiment.run(faulty_job(Faulty(party="helper", fault=fault)), tmp_path)
     assert record.status == "failed"
     assert record.reason.startswith("helper failed in ")
+
+
+def test_a_third_party_that_dies_after_all_have_complained_of_it_is_named(tmp_path: Path, marker: str) -> None:
+    record = experiment.run(faulty_job(HungUp()), tmp_path)
+    assert record.reason == "helper failed in online: killed by SIGKILL"
 
 
 @pytest.mark.parametrize("fault", ["raise", "exit", "kill"])

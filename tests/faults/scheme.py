@@ -6,6 +6,7 @@ import dataclasses
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -99,6 +100,32 @@ class Helper(Role["Faulty"]):
             pass
 
 
+class Asking(Participant):
+    """Needs the helper online."""
+
+    def online(self, party: Party, batch: Batch) -> None:
+        party.to("helper").send("request", np.uint8(1))
+        party.to("helper").receive("reply")
+
+
+class AskingToo(Coordinator):
+    """Needs the helper online."""
+
+    online = Asking.online
+
+
+class Leaving(Helper):
+    """Hangs up on both who ask, and is dead only after they have said so."""
+
+    def serve(self, party: Party) -> None:
+        for channel in party.channels.values():
+            channel.receive("request")
+        for channel in party.channels.values():
+            channel.connection.close()
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 @dataclasses.dataclass(frozen=True)
 class Faulty(Scheme):
     name: ClassVar[str] = "faulty"
@@ -133,3 +160,13 @@ class Faulty(Scheme):
         if self.stage == "prepare":
             FAULTS[self.fault](None)  # type: ignore[arg-type]
         return {}
+
+
+@dataclasses.dataclass(frozen=True)
+class HungUp(Faulty):
+    name: ClassVar[str] = "hung_up"
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = {
+        "participant": Asking,
+        "coordinator": AskingToo,
+        "helper": Leaving,
+    }
