@@ -11,6 +11,7 @@ from ppbench.display import Quiet
 from ppbench.records import read_all, tidy
 from ppbench.report.summary import summary
 from ppbench.report.write import write_report
+from ppbench.results_dir import make, new_results_dir
 from ppbench.runner import prepare_jobs, run_job
 from ppbench.wire.door import close_door, open_door
 
@@ -22,25 +23,23 @@ def run(*overrides: str, results_dir: str | Path | None = None) -> pd.DataFrame:
     UnavailableError before anything runs if a job is not configured well.
     """
     config.register()
-    given = list(overrides) + ([] if results_dir is None else [f"results_dir={_quoted(str(results_dir))}"])
-    composed = config.compose_all(given)
-    jobs = [config.to_job(one) for one in composed]
-    folder, resume = Path(composed[0].results_dir), bool(composed[0].resume)
-    prepare_jobs([(job, folder, resume) for job in jobs], Quiet())
-    if any(job.wire == "remote" for job in jobs):
-        open_door(config.to_remote(composed[0]))
-    try:
-        for job in jobs:
-            run_job(job, folder, resume, Quiet())
-    finally:
-        close_door()
-    write_report(folder)
-    return load_summary(folder)
-
-
-def _quoted(text: str) -> str:
-    """A text as a value that Hydra's grammar takes as it is, whatever characters it holds."""
-    return "'" + text.replace("'", "\\'") + "'"
+    given = [*overrides, *([] if results_dir is None else [f"results_dir={config.quoted(str(results_dir))}"])]
+    with new_results_dir() as new:
+        of_this_call = f"{config.NEW_RESULTS_DIR}={config.quoted(str(new))}"
+        composed = config.compose_all([*config.readable(given), of_this_call]).jobs
+        jobs = [config.to_job(one) for one in composed]
+        folder, resume = Path(composed[0].results_dir), bool(composed[0].resume)
+        make(folder)
+        prepare_jobs([(job, folder, resume) for job in jobs], Quiet())
+        if any(job.wire == "remote" for job in jobs):
+            open_door(config.to_remote(composed[0]))
+        try:
+            for job in jobs:
+                run_job(job, folder, resume, Quiet())
+        finally:
+            close_door()
+        write_report(folder)
+        return load_summary(folder)
 
 
 def load_summary(results_dir: str | Path) -> pd.DataFrame:

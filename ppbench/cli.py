@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from ppbench.display import DEBUG, complain
 from ppbench.errors import PpbenchError
+from ppbench.streams import make_tolerant
 
 _COMMANDS = {
     "run": "measure: any Hydra override, as in: ppbench run scheme=obfnet; -m sweeps",
@@ -21,14 +24,71 @@ _COMMANDS = {
     "doctor": "the machine, the versions, and what is missing",
 }
 USAGE_STATUS = 2
+FAULT_STATUS = 3
+_STATUSES = """exit status:
+  0    all that was asked for was done; a scheme whose engine is not installed is told and does not count
+  1    a job failed or did not end, or none could be measured; a check failed; something is missing
+  2    it was asked wrongly, or what it needs cannot be read or written; the message says what and where
+  3    a fault of ppbench's own: `ppbench --debug ...` shows where
+  130  interrupted by Ctrl-C (143 by SIGTERM, 129 by SIGHUP); what was measured is kept and in summary.csv
+"""
 _DEVICE_WAITS_S = 600.0
 _OURS = ("ppbench", "schemes")
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal asks us to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.status = 128 + number
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the status is 0 if it did all it was asked, 1 if not, 2 if it was asked wrongly."""
+    """Run one command; `_STATUSES` says what its status means."""
+    if arguments is None:
+        make_tolerant()
     given = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(prog="ppbench", description="What privacy costs an IoT device, measured.")
+    parsed, given = _parsed(given)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    # SIGINT also where the shell that started us in the background has it ignored, SIGHUP not under nohup.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _interrupt)
+    try:
+        status = _dispatch(parsed, given)
+        sys.stdout.flush()
+        return status
+    except PpbenchError as error:
+        complain(error)
+        return USAGE_STATUS
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in _OURS:
+            complain(error)
+            return FAULT_STATUS
+        print(f"ppbench: no {error.name} here: install ppbench-iot with its extra 'bench'", file=sys.stderr)
+        return USAGE_STATUS
+    except OSError as error:
+        complain(error)
+        return USAGE_STATUS
+    except Exception as error:
+        complain(error)
+        return FAULT_STATUS
+    except KeyboardInterrupt as interrupted:
+        print("ppbench: interrupted; what was measured is kept, and every party has been ended", file=sys.stderr)
+        return interrupted.status if isinstance(interrupted, Interrupted) else 128 + signal.SIGINT
+
+
+def _parsed(given: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The command, and the arguments without what is for all commands."""
+    parser = argparse.ArgumentParser(
+        prog="ppbench",
+        description="What privacy costs an IoT device, measured.",
+        epilog=_STATUSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--debug", action="store_true", help=f"show tracebacks (as {DEBUG}=1 in the environment does)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in _COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text, add_help=name != "run")
@@ -43,33 +103,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         elif name == "check":
             command.add_argument("scheme", metavar="NAME")
-    parsed, overrides = parser.parse_known_args(given)
+    # Wherever it stands: an argument of `run` is Hydra's, and Hydra does not know it.
+    anywhere = [argument for argument in given if argument != "--debug"]
+    parsed, overrides = parser.parse_known_args(anywhere)
     if overrides and parsed.command != "run":
         parser.error(f"'{overrides[0]}' is no argument of 'ppbench {parsed.command}'")
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    # Also where the shell that started us in the background has SIGINT ignored.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
-    try:
-        return _dispatch(parsed, given)
-    except PpbenchError as error:
-        print(f"ppbench: {error}", file=sys.stderr)
-        return USAGE_STATUS
-    except ModuleNotFoundError as error:
-        if error.name in _OURS:
-            raise
-        print(f"ppbench: no {error.name} here: install ppbench-iot with its extra 'bench'", file=sys.stderr)
-        return USAGE_STATUS
-    except KeyboardInterrupt:
-        print("ppbench: interrupted; what was measured is kept, and every party has been ended", file=sys.stderr)
-        return 130
+    if len(anywhere) < len(given):
+        os.environ[DEBUG] = "1"
+    return parsed, anywhere
 
 
 def _dispatch(parsed: argparse.Namespace, given: list[str]) -> int:
     if parsed.command == "run":
         from ppbench.hydra_app import run
 
-        return run([argument for argument in given if argument != "run"])
+        return run(given[given.index("run") + 1 :])
     if parsed.command == "list":
         from ppbench.catalogue import print_catalogue
 
@@ -95,7 +143,7 @@ def _dispatch(parsed: argparse.Namespace, given: list[str]) -> int:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    raise Interrupted(number)
 
 
 if __name__ == "__main__":

@@ -6,20 +6,26 @@ Every plugin's dataclass is a choice in its group, so a stranger's scheme needs 
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import importlib.util
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.config_search_path import ConfigSearchPath
+from hydra import compose, version
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -36,7 +42,9 @@ CONF_DIR = next(str(folder) for folder in (_HERE / "conf", _HERE.parent / "conf"
 
 JOB_KEYS = ("scheme", "dataset", "model", "task", "measure", "wire", "link", "seed")
 """What describes a job."""
-_RUN_KEYS = ("results_dir", "resume", "remote", "hydra")
+NEW_RESULTS_DIR = "new_results_dir"
+"""The key of the folder that a command makes for its results; `results_dir` is that, if nobody says otherwise."""
+_RUN_KEYS = ("results_dir", NEW_RESULTS_DIR, "resume", "remote", "hydra")
 
 
 class PluginConfigs(SearchPathPlugin):
@@ -77,26 +85,96 @@ def register() -> None:
     Plugins.instance().register(PluginConfigs)
 
 
-def compose_all(overrides: Sequence[str]) -> list[DictConfig]:
-    """The configuration of every job that these overrides ask for, sweeps and experiments expanded.
+@dataclasses.dataclass(frozen=True)
+class Composed:
+    """What a command line asks for."""
 
-    Raises ConfigError, in one line, for what Hydra or the plugins do not know.
+    jobs: list[DictConfig]
+    """The configuration of every job, sweeps and experiments expanded."""
+    is_sweep: bool
+    """Whether an experiment, or `hydra.mode`, says that there may be several."""
+    sweeper: str
+    """Hydra's choice of who expands the jobs."""
+
+
+def compose_all(
+    overrides: Sequence[str],
+    config_dir: str | None = None,
+    config_name: str | None = None,
+    config_path: str | None = None,
+) -> Composed:
+    """Everything that these overrides ask for.
+
+    `config_dir` is a folder with further choices, `config_path` one that stands in for ppbench's own, `config_name` the
+    file to start from. Raises ConfigError, in one line, for what Hydra or the plugins do not know.
     """
-    GlobalHydra.instance().clear()
+    name = config_name or "config"
     try:
-        with initialize_config_dir(CONF_DIR, version_base="1.3"):
-            _check_choices(overrides)
-            experiment = [override for override in overrides if override.startswith("+experiment=")]
-            jobs = compose("config", experiment, return_hydra_config=True).hydra.sweeper.get("jobs")
-            return [compose("config", line) for line in expand(jobs or [], overrides)]
+        with _hydra(config_dir, config_path):
+            _check_choices(overrides, name)
+            loader = GlobalHydra.instance().config_loader()
+            parsed = OverridesParser.create(loader).parse_overrides(list(overrides))
+            fixed = [override.input_line for override in parsed if not override.is_sweep_override()]
+            hydra = compose(name, [line for line in fixed if line], return_hydra_config=True).hydra
+            lines = expand(hydra.sweeper.get("jobs") or [], overrides, loader)
+            if not lines:
+                raise ConfigError(f"no job is asked for: nothing that there is fits {' '.join(overrides)}")
+            jobs = [compose(name, line) for line in lines]
+            return Composed(jobs, hydra.mode == RunMode.MULTIRUN, hydra.runtime.choices["hydra/sweeper"])
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(" ".join(str(error).split())) from error
 
 
-def _check_choices(overrides: Sequence[str]) -> None:
+@contextlib.contextmanager
+def _hydra(config_dir: str | None, config_path: str | None) -> Iterator[None]:
+    """As `hydra.initialize_config_dir`, which takes no second folder."""
+    if config_dir is not None and not Path(config_dir).is_dir():
+        raise ConfigError(f"--config-dir {config_dir} is no folder")
+    GlobalHydra.instance().clear()
+    version.setbase("1.3")
+    search_path = create_config_search_path(config_path or CONF_DIR)
+    if config_dir is not None:
+        there = f"file://{os.path.abspath(config_dir)}"
+        search_path.prepend(provider="command-line", path=there, anchor=SearchPathQuery(provider="schema"))
+    Hydra.create_main_hydra2(task_name="ppbench", config_search_path=search_path)
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def readable(overrides: Sequence[str]) -> list[str]:
+    """Overrides with the values quoted that Hydra's grammar has no word for, as in `results_dir=größe`.
+
+    Raises ConfigError for one that is not `key=value`.
+    """
+    return [_readable(override) for override in overrides]
+
+
+def _readable(override: str) -> str:
+    parser = OverridesParser.create()
+    try:
+        parser.parse_override(override)
+        return override
+    except HydraException as error:
+        key, equals, value = override.partition("=")
+        again = f"{key}={quoted(value)}"
+        with contextlib.suppress(HydraException):
+            if equals and value and value[0] not in "'\"[{(":
+                parser.parse_override(again)
+                return again
+        raise ConfigError(f"'{override}' cannot be read: {' '.join(str(error).split())}") from error
+
+
+def quoted(text: str) -> str:
+    """A text as a value that Hydra's grammar takes as it is, whatever characters it holds."""
+    return "'" + text.replace("'", "\\'") + "'"
+
+
+def _check_choices(overrides: Sequence[str], name: str) -> None:
     """Refuse an unknown choice or option with the nearest known one; Hydra's own message names neither."""
     loader = GlobalHydra.instance().config_loader()
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    parsed = OverridesParser.create(loader).parse_overrides(list(overrides))
     chosen = []
     for override in parsed:
         options = loader.get_group_options(override.key_or_group)
@@ -111,13 +189,13 @@ def _check_choices(overrides: Sequence[str]) -> None:
         section, dot, option = override.key_or_group.partition(".")
         if dot and section in (*JOB_KEYS, "remote"):
             selected: list[str | None] = [value for group, value in chosen if group == section]
-            known = {key for value in selected or [None] for key in _options_of(section, value)}
+            known = {key for value in selected or [None] for key in _options_of(section, value, name)}
             if option not in known:
                 raise unknown(f"option in {section}", option, known)
 
 
-def _options_of(section: str, choice: str | None) -> list[str]:
-    composed = compose("config", [f"{section}={choice}"] if choice else [])
+def _options_of(section: str, choice: str | None, name: str) -> list[str]:
+    composed = compose(name, [f"{section}={choice}"] if choice else [])
     return [str(key) for key in composed.get(section) or ()]
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
+import traceback
 from types import TracebackType
 from typing import Protocol
 
+from ppbench.errors import PpbenchError
+
+DEBUG = "PPBENCH_DEBUG"
+"""The environment variable that `--debug` sets, so that the processes of a launcher know of it too."""
 _LINE_EVERY_S = 10.0
 
 
@@ -153,11 +159,11 @@ class Quiet:
         """Not shown."""
 
 
-_current: Display = Quiet()
+_current: Display = Lines()
 
 
 def current_display() -> Display:
-    """The display that `show` chose; a launcher that Hydra makes has no other way to it."""
+    """The display that `show` chose, or lines; a launcher that Hydra makes has no other way to it."""
     return _current
 
 
@@ -166,3 +172,19 @@ def show() -> Display:
     global _current
     _current = Bars() if sys.stdout.isatty() else Lines()
     return _current
+
+
+def complain(error: Exception) -> None:
+    """One line on standard error; with PPBENCH_DEBUG in the environment, the traceback before it."""
+    if os.environ.get(DEBUG):
+        traceback.print_exception(error)
+    print(f"ppbench: {_line(error)}", file=sys.stderr, flush=True)
+
+
+def _line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, PpbenchError):
+        return text
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return f"{type(error).__name__}: {text} (not expected; --debug shows where)"

@@ -2,106 +2,150 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
-import hydra
-from hydra.experimental.callback import Callback
+from hydra._internal.utils import _run_hydra, get_args_parser
+from hydra.errors import HydraException
+from hydra.utils import to_absolute_path
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from ppbench import config
-from ppbench.display import current_display, show
-from ppbench.errors import ConfigError
-from ppbench.records import JobRecord, read_all
+from ppbench.asked import AskedJobs
+from ppbench.display import Display, complain, current_display, show
+from ppbench.errors import ConfigError, PpbenchError
+from ppbench.records import read_all
 from ppbench.report.summary import write_tables
 from ppbench.report.table import text_table
 from ppbench.report.write import write_report
-from ppbench.runner import exit_status, run_job
+from ppbench.results_dir import make, new_results_dir
+from ppbench.runner import run_job
 from ppbench.wire.door import close_door, open_door
 
-_errors: list[Exception] = []
-"""What jobs and report raised: of a sweep's jobs Hydra keeps it to itself, and of its callbacks it makes warnings."""
-
-
-class ReportWriter(Callback):
-    """When the last job has ended, whichever launcher ran it: tables and pictures."""
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Read the time in the default `results_dir` now: Hydra hands what was read to every job of the sweep."""
-        _ = config.results_dir
-
-    def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """After a single job."""
-        self._write(config)
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """After a sweep."""
-        self._write(config)
-
-    def _write(self, config: DictConfig) -> None:
-        folder = Path(config.results_dir)
-        try:
-            paths = write_report(folder)
-            current_display().note("\n" + text_table(read_all(folder)))
-        except Exception as error:
-            _errors.append(error)
-            return
-        for path in paths:
-            current_display().note(f"wrote {path}")
+_OTHER_WORK = ("help", "hydra_help", "cfg", "info", "shell_completion")
+"""Flags of Hydra's that ask for something else than jobs."""
+_SWEEPERS = ("ppbench", "basic")
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run what Hydra makes of the arguments; the status is 0 if every job that can run here was measured."""
+    """Run what Hydra makes of the arguments; the status is 0 if every job that can run here was measured.
+
+    Raises PpbenchError before anything runs if a job is not configured well.
+    """
     config.register()
-    _refuse_early(arguments)
-    _errors.clear()
-    outcomes: list[JobRecord] = []
-    folders: set[Path] = set()
+    flags = _flags(arguments)
+    if any(getattr(flags, name) for name in _OTHER_WORK):
+        _through_hydra(flags)
+        return 0
+    with new_results_dir() as folder:
+        flags.overrides.append(f"{config.NEW_RESULTS_DIR}={config.quoted(str(folder))}")
+        asked = _asked(flags)
+        for results_dir in asked.results_dirs:
+            make(results_dir)
+        with show() as display:
+            try:
+                _through_hydra(flags)
+            except KeyboardInterrupt:
+                _keep(asked)
+                raise
+            finally:
+                close_door()
+            _report(asked, display)
+        return asked.exit_status()
+
+
+def _flags(arguments: Sequence[str]) -> argparse.Namespace:
+    """What Hydra's own parser makes of the arguments, overrides as its grammar takes them."""
+
+    def refuse(message: str) -> NoReturn:
+        raise ConfigError(message)
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    flags = parser.parse_intermixed_args(arguments)
+    flags.overrides = config.readable(flags.overrides)
+    return flags
+
+
+def _asked(flags: argparse.Namespace) -> AskedJobs:
+    """Every job, checked before the first one starts. Raises PpbenchError."""
+    composed = config.compose_all(flags.overrides, flags.config_dir, flags.config_name, flags.config_path)
+    if composed.sweeper not in _SWEEPERS:
+        raise ConfigError(
+            f"hydra/sweeper={composed.sweeper} chooses jobs by what they return, and ppbench's return nothing: "
+            "name the jobs with -m or in an experiment"
+        )
+    if len(composed.jobs) > 1 and not (composed.is_sweep or flags.multirun):
+        raise ConfigError(f"{len(composed.jobs)} jobs are asked for: ppbench run -m sweeps")
+    for one in composed.jobs:
+        config.to_remote(one)
+    jobs = [(config.to_job(one), Path(one.results_dir)) for one in composed.jobs]
+    return AskedJobs(jobs, resume=all(one.resume for one in composed.jobs))
+
+
+def _through_hydra(flags: argparse.Namespace) -> None:
+    """Let Hydra do what the flags say, with `_task` for each job. Raises PpbenchError."""
+    command = list(sys.argv)
 
     def task(composed: DictConfig) -> None:
-        try:
-            job = config.to_job(composed)
-            if job.wire == "remote":
-                open_door(config.to_remote(composed))
-            outcomes.append(run_job(job, Path(composed.results_dir), composed.resume, current_display()))
-            folders.add(Path(composed.results_dir))
-        except Exception as error:
-            _errors.append(error)
+        # A job in a process of a launcher's still tells which command it comes from.
+        sys.argv = command
+        _task(composed)
 
-    # Hydra's parser refuses a flag between overrides.
-    flags_first = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
-    command_line, sys.argv = sys.argv, ["ppbench run", *flags_first]
+    with _hydra_errors():
+        _run_hydra(flags, get_args_parser(), task, flags.config_path or config.CONF_DIR, "config")
+
+
+def _task(composed: DictConfig) -> None:
+    """Measure one job, in whatever process and folder its launcher started it.
+
+    What is no record is told here: of what a job raises, launchers tell nobody.
+    """
     try:
-        with show():
-            hydra.main(version_base="1.3", config_path=config.CONF_DIR, config_name="config")(task)()
-    except SystemExit as end:
-        raise end.__cause__ or end from None
-    except KeyboardInterrupt:
-        for folder in folders:
-            write_tables(read_all(folder), folder)
-        raise
+        job = config.to_job(composed)
+        if job.wire == "remote":
+            open_door(config.to_remote(composed))
+        run_job(job, Path(to_absolute_path(composed.results_dir)), composed.resume, current_display())
+    except Exception as error:
+        complain(error)
+
+
+@contextlib.contextmanager
+def _hydra_errors() -> Iterator[None]:
+    """Inside, Hydra raises its errors, as PpbenchError, instead of ending the process with a message of its own."""
+    name = "HYDRA_FULL_ERROR"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(" ".join(str(error).split())) from error
     finally:
-        close_door()
-        sys.argv = command_line
-    if _errors:
-        raise _errors[0]
-    return exit_status(outcomes)
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
-def _refuse_early(arguments: Sequence[str]) -> None:
-    """Check every job before the first one starts; a sweeper that is not ours chooses its jobs as it goes."""
-    overrides = [argument for argument in arguments if not argument.startswith("-")]
-    if len(overrides) == len(arguments) - arguments.count("-m") - arguments.count("--multirun") and not any(
-        override.startswith("hydra/sweeper=") for override in overrides
-    ):
-        composed = config.compose_all(overrides)
-        for one in composed:
-            config.to_job(one)
-            config.to_remote(one)
-        sweeps = len(overrides) < len(arguments) or any(
-            override.startswith(("+experiment=", "hydra.mode=")) for override in overrides
-        )
-        if len(composed) > 1 and not sweeps:
-            raise ConfigError(f"{len(composed)} jobs are asked for: ppbench run -m sweeps")
+def _report(asked: AskedJobs, display: Display) -> None:
+    """Tables and pictures of each folder; on the display the jobs asked for."""
+    for results_dir in asked.results_dirs:
+        if ended := asked.ended(results_dir):
+            paths = write_report(results_dir)
+            display.note("\n" + text_table(ended))
+            for path in paths:
+                display.note(f"wrote {path}")
+    for title in asked.left_out():
+        display.note(f"{title}: did not come to an end, see above")
+
+
+def _keep(asked: AskedJobs) -> None:
+    for results_dir in asked.results_dirs:
+        with contextlib.suppress(PpbenchError):
+            write_tables(read_all(results_dir), results_dir)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from ppbench import experiment, records
@@ -25,10 +25,6 @@ def run_job(job: Job, results_dir: Path, resume: bool, display: Display) -> JobR
 
     Raises PpbenchError if the results folder is unusable, DataError with the manual steps if there is no data.
     """
-    try:
-        results_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PpbenchError(f"results_dir={results_dir} cannot be made: {error.strerror}") from error
     if resume and (done := measured_before(job, results_dir)):
         display.finished(f"{job.title}: measured before, left as it is")
         return done
@@ -40,15 +36,11 @@ def run_job(job: Job, results_dir: Path, resume: bool, display: Display) -> JobR
 
 def measured_before(job: Job, results_dir: Path) -> JobRecord | None:
     """The record of the same configuration in the same folder, if it was measured well; of whatever version."""
-    folder = results_dir / records.folder_name(job.scheme.name, job.id)
-    done = records.read(folder) if (folder / records.JOB_FILE).exists() else None
-    return done if done is not None and done.status == "ok" else None
-
-
-def exit_status(outcomes: Sequence[JobRecord]) -> int:
-    """0 if no job failed, and at least one was measured if any was asked for (`--cfg job` asks for none), else 1."""
-    statuses = [record.status for record in outcomes]
-    return 0 if not statuses or ("failed" not in statuses and "ok" in statuses) else 1
+    try:
+        done = records.read(results_dir / records.folder_name(job.scheme.name, job.id))
+    except PpbenchError:  # nobody measured it, or what was written cannot be read any more
+        return None
+    return done if done.status == "ok" else None
 
 
 def _outcome(record: JobRecord) -> str:

@@ -6,16 +6,17 @@ import itertools
 from collections.abc import Sequence
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 
-def expand(lines: Sequence[str], overrides: Sequence[str]) -> list[list[str]]:
+def expand(lines: Sequence[str], overrides: Sequence[str], loader: ConfigLoader) -> list[list[str]]:
     """The overrides of every job: the union over an experiment's lines of each line's Cartesian product.
 
     A line is a row of overrides, as in "scheme=obfnet seed=0,1"; those of the command line apply to every line
-    and win where both set the same key.
+    and win where both set the same key. The loader knows the choices that `glob(...)` stands for.
     """
-    parser = OverridesParser.create()
+    parser = OverridesParser.create(loader)
     given = parser.parse_overrides(list(overrides))
     set_by_hand = {override.key_or_group for override in given}
     jobs: list[list[str]] = []

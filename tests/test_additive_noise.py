@@ -233,7 +233,7 @@ def test_recoveries_that_cannot_go_with_the_task_are_refused() -> None:
 
 def test_the_experiment_composes() -> None:
     register()
-    jobs = [to_job(config) for config in compose_all(["+experiment=additive_noise"])]
+    jobs = [to_job(config) for config in compose_all(["+experiment=additive_noise"]).jobs]
     schemes = [job.scheme for job in jobs if isinstance(job.scheme, AdditiveNoise)]
     assert {scheme.epsilon for scheme in schemes} >= {1.0, 10.0, 100.0, 1000.0, 10000.0}
     assert {scheme.noise_scale for scheme in schemes} >= {0.1, 0.2, 0.3, 0.5, 0.7, 1.0}

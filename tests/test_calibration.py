@@ -69,5 +69,5 @@ def test_a_job_has_the_rates_in_its_records_if_they_were_asked_for(tmp_path: Pat
 
 def test_the_command_line_calibrates_unless_told_otherwise() -> None:
     register()
-    assert to_job(compose_all([])[0]).measure.calibrate
-    assert not to_job(compose_all(["measure.calibrate=false"])[0]).measure.calibrate
+    assert to_job(compose_all([]).jobs[0]).measure.calibrate
+    assert not to_job(compose_all(["measure.calibrate=false"]).jobs[0]).measure.calibrate

@@ -117,7 +117,7 @@ def test_a_file_that_is_no_profile_and_a_name_without_a_file_are_refused(tmp_pat
 def composed(*overrides: str) -> Job:
     """The job that the command line makes of these."""
     config.register()
-    (one,) = config.compose_all(["dataset=digits", "model=mlp", *overrides])
+    (one,) = config.compose_all(["dataset=digits", "model=mlp", *overrides]).jobs
     return config.to_job(one)
 
 

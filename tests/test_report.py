@@ -204,7 +204,7 @@ def test_results_of_version_1_can_be_read(tmp_path: Path) -> None:
 def test_paper_experiment_can_be_overridden() -> None:
     config.register()
     given = ["+experiment=obfnet_paper", "dataset=digits", "model=mlp", "measure.view_batches=0"]
-    jobs = [config.to_job(one) for one in config.compose_all(given)]
+    jobs = [config.to_job(one) for one in config.compose_all(given).jobs]
     assert [job.scheme.name for job in jobs] == ["local", "local", "plaintext", *["obfnet"] * 11]
     assert [job.seed for job in jobs] == [0, 0, 0, 0, *range(10)]
     assert {job.dataset.name for job in jobs} == {"digits"}

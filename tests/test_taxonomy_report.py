@@ -40,7 +40,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("scheme=plaintext,barni", "task.batch_size=1", "task.n_samples=2"),
         ("scheme=local_small", "task.batch_size=50", "measure.deadline_s=0.001"),
     ):
-        for composed in config.compose_all([*TASK, *line]):
+        for composed in config.compose_all([*TASK, *line]).jobs:
             run_job(config.to_job(composed), folder, resume=False, display=Quiet())
     write_report(folder)
     return folder
@@ -183,7 +183,7 @@ def test_a_scheme_that_is_not_installed_here_has_no_papers_label(results: Path, 
 
 def test_the_experiment_measures_every_scheme_beside_plaintext_in_its_batch_size() -> None:
     config.register()
-    jobs = [config.to_job(composed) for composed in config.compose_all(["+experiment=taxonomy"])]
+    jobs = [config.to_job(composed) for composed in config.compose_all(["+experiment=taxonomy"]).jobs]
     sizes = {(job.dataset.name, job.task.batch_size) for job in jobs if job.scheme.name == "plaintext"}
     assert {(job.dataset.name, job.task.batch_size) for job in jobs} == sizes
     ours = {"plaintext", "local", "obfnet", "cryptonets", "barni", "mpc", "additive_noise", "random_projection"}
@@ -201,7 +201,7 @@ def test_short_names_are_those_of_the_choices_on_the_command_line(results: Path)
         ("scheme=obfnet scheme.encoding=uint8", "obfnet (uint8)"),
         ("scheme=obfnet1 scheme.pool_size=3", "obfnet1 (pool_size=3)"),
     ):
-        composed = config.compose_all(choice.split())[0]
+        composed = config.compose_all(choice.split()).jobs[0]
         options = OmegaConf.to_container(composed.scheme)
         assert isinstance(options, dict)
         changes: dict[str, Any] = {"scheme": options["name"], "config": {**job.config, "scheme": options}}

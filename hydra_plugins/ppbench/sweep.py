@@ -28,7 +28,9 @@ class JobsSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
         """Launch all jobs as one batch."""
         assert self.launcher is not None
-        return [self.launcher.launch(expand(self._jobs, arguments), initial_job_idx=0)]
+        assert self.hydra_context is not None
+        jobs = expand(self._jobs, arguments, self.hydra_context.config_loader)
+        return [self.launcher.launch(jobs, initial_job_idx=0)]
 
 
 class PreparingLauncher(BasicLauncher):
@@ -39,18 +41,12 @@ class PreparingLauncher(BasicLauncher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Refuse the sweep if one of its jobs is not configured well; else prepare all, then run each."""
-        # Hydra looks at its plugins at every start, also in programs that have nothing to do with ppbench.
-        from ppbench.errors import PpbenchError
-
-        try:
-            self._prepare(job_overrides)
-        except PpbenchError as error:
-            # Hydra would show it with a traceback; what is no Exception it lets through, to `hydra_app`.
-            raise SystemExit(str(error)) from error
+        self._prepare(job_overrides)
         returned: Sequence[JobReturn] = super().launch(job_overrides, initial_job_idx)
         return returned
 
     def _prepare(self, job_overrides: Sequence[Sequence[str]]) -> None:
+        # Hydra looks at its plugins at every start, also in programs that have nothing to do with ppbench.
         from ppbench.config import to_job
         from ppbench.display import current_display
         from ppbench.runner import prepare_jobs

@@ -1,0 +1,49 @@
+"""Where a command keeps its results: decided once, whatever starts its jobs."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ppbench.errors import PpbenchError
+
+_PARENT = Path("results", "local")
+
+
+@contextlib.contextmanager
+def new_results_dir() -> Iterator[Path]:
+    """A folder that no other command has, named by the time; what is left empty goes away again.
+
+    Raises PpbenchError if it cannot be made.
+    """
+    folder = _reserved(datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
+    try:
+        yield folder
+    finally:
+        with contextlib.suppress(OSError):
+            os.removedirs(folder)
+
+
+def make(folder: Path) -> None:
+    """Make a results folder unless it is there. Raises PpbenchError if it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PpbenchError(f"results_dir={folder} cannot be made: {error.strerror}") from error
+
+
+def _reserved(time: str) -> Path:
+    make(_PARENT)
+    for name in itertools.chain([time], (f"{time}_{n}" for n in itertools.count(2))):
+        try:
+            (_PARENT / name).mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise PpbenchError(f"results_dir={_PARENT / name} cannot be made: {error.strerror}") from error
+        return _PARENT / name
+    raise AssertionError("there is always a next number")

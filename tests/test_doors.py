@@ -1,0 +1,209 @@
+"""Ways into ppbench that a user takes in the first hour, with nothing given that he need not give."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ppbench.results_dir import new_results_dir
+
+SMALL = ("dataset=digits", "task.n_samples=20", "measure.repetitions=1", "measure.calibrate=false")
+MLP = ("model=mlp", *SMALL)
+
+
+def ppbench(*arguments: str, cwd: Path, shell: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """`shell` is what follows the command, such as a pipe."""
+    command = [sys.executable, "-m", "ppbench.cli", *arguments]
+    if shell:
+        command = ["bash", "-c", f'set -o pipefail; "$0" "$@" {shell}', *command]
+    return subprocess.run(
+        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=240
+    )
+
+
+def rows(results_dir: Path) -> list[dict[str, str]]:
+    return pd.read_csv(results_dir / "summary.csv", keep_default_na=False, dtype=str).to_dict("records")  # type: ignore[return-value]
+
+
+def only_folder(cwd: Path) -> Path:
+    (folder,) = (cwd / "results" / "local").iterdir()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "n_jobs"),
+    [
+        (["scheme=local"], 1),
+        (["-m", "scheme=local", "seed=0,1"], 2),
+        (["scheme=local", "hydra.job.chdir=true", "hydra.run.dir=elsewhere"], 1),
+        (["-m", "scheme=local", "seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"], 2),
+        (["-m", "seed=0,1", "hydra.job.chdir=true", "hydra.sweep.dir=elsewhere", "hydra/launcher=basic"], 2),
+        (["+experiment=mine", "--config-dir", "configuration"], 2),
+    ],
+)
+def test_a_command_without_a_results_folder_makes_one_of_its_own(
+    tmp_path: Path, arguments: list[str], n_jobs: int
+) -> None:
+    experiment = tmp_path / "configuration" / "experiment" / "mine.yaml"
+    experiment.parent.mkdir(parents=True)
+    experiment.write_text("# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {jobs: ['scheme=local seed=0,1']}}\n")
+    ended = ppbench("run", *arguments, *MLP, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    folder = only_folder(tmp_path)
+    assert [row["status"] for row in rows(folder)] == ["ok"] * n_jobs
+    assert f"wrote {folder.relative_to(tmp_path)}/summary.csv" in ended.stdout
+
+
+def test_a_call_from_python_makes_a_folder_too(tmp_path: Path) -> None:
+    program = f"import ppbench; print(ppbench.run('scheme=local', *{MLP!r}).status.tolist())"
+    ended = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=240)
+    assert ended.stdout.splitlines()[-1:] == ["['ok']"], ended.stderr
+    assert len(rows(only_folder(tmp_path))) == 1
+
+
+def test_two_commands_of_one_second_have_a_folder_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with new_results_dir() as one, new_results_dir() as other:
+        assert one.is_dir()
+        assert other.is_dir()
+        assert one != other
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("launcher", ["ppbench", "joblib"])
+def test_a_failed_job_fails_the_command_whichever_process_ran_it(tmp_path: Path, launcher: str) -> None:
+    sweep = ["-m", "scheme=local,plaintext", "model=mlp,lenet", f"hydra/launcher={launcher}"]
+    ended = ppbench("run", *sweep, *SMALL, "results_dir=here", cwd=tmp_path)
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    assert sorted(row["status"] for row in rows(tmp_path / "here")) == ["failed", "failed", "ok", "ok"]
+    assert ended.stdout.count("failed: model=lenet takes samples of shape (28, 28)") >= 2
+
+
+def test_the_table_and_the_status_are_of_the_jobs_asked_for(tmp_path: Path) -> None:
+    assert ppbench("run", "scheme=local", "model=lenet", *SMALL, "results_dir=here", cwd=tmp_path).returncode == 1
+    ended = ppbench("run", "scheme=plaintext", *MLP, "results_dir=here", cwd=tmp_path)
+    assert ended.returncode == 0
+    assert "| plaintext" in ended.stdout
+    assert "| local" not in ended.stdout
+    assert [row["scheme"] for row in rows(tmp_path / "here")] == ["local", "plaintext"]
+
+
+def test_what_cannot_be_read_any_more_is_measured_again(tmp_path: Path) -> None:
+    given = ["run", "scheme=local", *MLP, "results_dir=here"]
+    assert ppbench(*given, cwd=tmp_path).returncode == 0
+    (job,) = (tmp_path / "here").glob("*/job.json")
+    job.write_text("{")
+    ended = ppbench(*given, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "measured before" not in ended.stdout
+    assert [row["status"] for row in rows(tmp_path / "here")] == ["ok"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["+experiment=mien", "--config-dir", "configuration"], "did you mean 'mine'?"),
+        (["task.n_smples=3", "--config-dir", "configuration"], "did you mean 'n_samples'?"),
+        (["--config-dir", "nowhere"], "--config-dir nowhere is no folder"),
+        (["--bogus"], "unrecognized arguments: --bogus"),
+        (["-m", "seed=interval(0,1)"], "Can only enumerate CHOICE and RANGE sweeps"),
+        (["seed"], "'seed' cannot be read"),
+        (["nonsense=1"], "Could not override 'nonsense'"),
+        (["task.n_samples=[1"], "'task.n_samples=[1' cannot be read"),
+        (["-m", "scheme=glob(nothing*)"], "no job is asked for"),
+        (["results_dir=configuration/file"], "results_dir=configuration/file cannot be made: File exists"),
+    ],
+)
+def test_what_is_asked_wrongly_is_told_in_one_line_and_leaves_nothing(
+    tmp_path: Path, arguments: list[str], told: str
+) -> None:
+    (tmp_path / "configuration" / "experiment").mkdir(parents=True)
+    (tmp_path / "configuration" / "experiment" / "mine.yaml").touch()
+    (tmp_path / "configuration" / "file").touch()
+    ended = ppbench("run", "dataset=digits", "model=mlp", *arguments, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert told in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("name", ["größe", "with spaces", "a=b", "it's", "'quoted'"])
+def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
+    ended = ppbench("run", "scheme=local", *MLP, f"results_dir={name}", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / name.strip("'") / "summary.csv").exists()
+
+
+def test_schemes_may_be_named_by_a_pattern(tmp_path: Path) -> None:
+    ended = ppbench("run", "-m", "scheme=glob([plain*,local_small])", *MLP, "results_dir=here", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert {(row["scheme"], row["variant"]) for row in rows(tmp_path / "here")} == {
+        ("plaintext", ""),
+        ("local", "model=small"),
+    }
+
+
+@pytest.mark.parametrize("shell", ["| head -1", ">&-", "2>&-", "| true"])
+def test_work_goes_on_when_nobody_reads_what_is_printed(tmp_path: Path, shell: str) -> None:
+    ended = ppbench("run", "-m", "scheme=local", "seed=0,1", *MLP, "results_dir=here", cwd=tmp_path, shell=shell)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == ""
+    assert len(rows(tmp_path / "here")) == 2
+    assert ppbench("list", cwd=tmp_path, shell=shell).returncode == 0
+
+
+def test_a_full_disk_under_standard_output_is_told_in_one_line(tmp_path: Path) -> None:
+    ended = ppbench("list", cwd=tmp_path, shell="> /dev/full")
+    assert ended.returncode == 2
+    assert ended.stderr == "ppbench: standard output: No space left on device\n"
+
+
+def test_a_terminal_without_the_letters_shows_others(tmp_path: Path) -> None:
+    ended = ppbench("run", "scheme=local", *MLP, "results_dir=here", cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert ended.returncode == 0, ended.stderr
+    assert " us |" in ended.stdout
+    assert ended.stdout.isascii()
+
+
+@pytest.mark.parametrize(("arguments", "environment"), [(["--debug"], {}), ([], {"PPBENCH_DEBUG": "1"}), ([], {})])
+def test_a_traceback_is_shown_to_who_asks_for_it(
+    tmp_path: Path, arguments: list[str], environment: dict[str, str]
+) -> None:
+    ended = ppbench("run", "scheme=plaintxt", *arguments, cwd=tmp_path, **environment)
+    assert ended.returncode == 2
+    assert ("Traceback" in ended.stderr) == bool(arguments or environment)
+    assert ended.stderr.splitlines()[-1].startswith("ppbench: no scheme named 'plaintxt'")
+
+
+def test_the_help_says_what_each_exit_status_means(tmp_path: Path) -> None:
+    ended = ppbench("--help", cwd=tmp_path)
+    for status in ("0", "1", "2", "3", "130"):
+        assert f"\n  {status} " in ended.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_sweep_leaves_a_summary_of_what_was_measured(tmp_path: Path, number: signal.Signals) -> None:
+    sweep = ["-m", "scheme=local", "measure.repetitions=1,1000000", "dataset=digits", "model=mlp"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ppbench.cli", "run", *sweep, "results_dir=here"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    while "[1/2]" not in process.stdout.readline():
+        pass
+    while "measuring" not in process.stdout.readline():
+        pass
+    process.send_signal(number)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert told == "ppbench: interrupted; what was measured is kept, and every party has been ended\n"
+    assert [row["status"] for row in rows(tmp_path / "here")] == ["ok"]
