@@ -79,12 +79,12 @@ def is_trained(model: Model, dataset: Dataset) -> bool:
 
 def model_key(model: Model, dataset: Dataset) -> Mapping[str, Any]:
     """All that decides the weights."""
-    modules = (type(model).__module__, "ppbench.models.training", "ppbench.models.network")
+    shared = (f"ppbench.models.{name}" for name in ("training", "distortion", "network", "torch_modules"))
     return {
         "model": model.name,
         "options": model.options(),
         "dataset": dataset.sha256,
-        "code": cache.code(*modules),
+        "code": cache.code(type(model).__module__, *shared),
         "versions": cache.versions("numpy", *map(distribution, model.requires.values())),
     }
 

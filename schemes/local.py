@@ -12,10 +12,16 @@ from ppbench import cache
 from ppbench.bundle import Tree
 from ppbench.errors import choose
 from ppbench.macs import Macs
+from ppbench.models.local_cnn import LocalCnn
 from ppbench.models.mlp import Mlp
+from ppbench.models.model import Model
 from ppbench.models.network import Network
 from ppbench.party import Party
 from ppbench.scheme import Batch, Role, Scheme, SchemeCard, Task, TaskFacts
+
+DEVICE_MODELS: Mapping[str, Model] = {"small": Mlp(), "local_cnn": LocalCnn()}
+"""By the value of `model`: what is trained for the device. On MNIST, the small one needs half of LeNet's
+multiplications and is nearly as good; so does the convolutional one, and it is better."""
 
 
 class Participant(Role["Local"]):
@@ -67,28 +73,35 @@ class Local(Scheme):
     roles: ClassVar[Mapping[str, type[Role[Any]]]] = {"participant": Participant, "coordinator": Coordinator}
 
     model: str = "task"
-    """`task`: the coordinator's own deep model; `small`: a one-hidden-layer network trained for the device."""
+    """`task`: the coordinator's own deep model; one trained for the device: `small`, with a hidden layer of 256, or
+    `local_cnn`, with three convolutions."""
 
     def __post_init__(self) -> None:
         """Refuse another model."""
-        choose("scheme.model", self.model, ("task", "small"))
+        choose("scheme.model", self.model, ("task", *DEVICE_MODELS))
+
+    def check(self, task: Task) -> None:
+        """The model for the device must take the samples."""
+        if self.model in DEVICE_MODELS:
+            DEVICE_MODELS[self.model].check(task.facts.sample_shape)
 
     def macs(self, facts: TaskFacts, artifacts: Mapping[str, Tree]) -> Macs:
         """Those of the released network."""
         return Macs.of(Network.from_tree(artifacts["coordinator"]["model"]))
 
     def prepare_key(self, facts: TaskFacts) -> Mapping[str, Any]:
-        """The task's model is part of every key; what the small one is made of is not."""
-        return {"model": self.model, **({"mlp": cache.code(Mlp.__module__)} if self.model == "small" else {})}
+        """The task's model is part of every key; what the device's own is made of is not."""
+        if self.model == "task":
+            return {"model": self.model}
+        return {"model": self.model, "code": cache.code(type(DEVICE_MODELS[self.model]).__module__)}
 
     def prepare(self, task: Task) -> Mapping[str, Tree]:
         """The model to be released."""
-        network = task.model.network.to_tree() if self.model == "task" else _small(task)
-        return {"coordinator": {"model": network}}
+        network = task.model.network if self.model == "task" else _trained(DEVICE_MODELS[self.model], task)
+        return {"coordinator": {"model": network.to_tree()}}
 
 
-def _small(task: Task) -> Tree:
-    """A d-256-classes network; on MNIST it needs half of LeNet's multiplications and is nearly as good."""
+def _trained(model: Model, task: Task) -> Network:
     from ppbench.task import trained
 
-    return trained(Mlp(), task.dataset, task.progress)[0].network.to_tree()
+    return trained(model, task.dataset, task.progress)[0].network

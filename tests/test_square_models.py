@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from ppbench import bundle
 from ppbench.data.dataset import Dataset, Split, unit
@@ -14,15 +13,11 @@ from ppbench.data.digits import Digits
 from ppbench.data.mnist import Mnist
 from ppbench.errors import ConfigError, DataError
 from ppbench.models.network import Network
-from ppbench.models.square import CryptoNetsModel, SquareTutorial, distorted
+from ppbench.models.square import CryptoNetsModel, SquareTutorial
 from ppbench.progress import silent
+from tests.one_thread import one_thread  # noqa: F401 - a fixture of this module
 
 MODELS = [SquareTutorial, CryptoNetsModel]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")
@@ -77,19 +72,6 @@ def test_a_limit_scales_logits_and_leaves_labels(digits: Dataset) -> None:
     assert np.abs(wide(samples)).max() > 6
     assert np.abs(narrow(samples)).max() == pytest.approx(5, rel=1e-4)
     assert np.array_equal(wide(samples).argmax(axis=1), narrow(samples).argmax(axis=1))
-
-
-def test_distortion_moves_every_image_by_itself() -> None:
-    images = torch.zeros(3, 1, 28, 28)
-    images[:, :, 10:18, 10:18] = 1
-    moved = distorted(images, 1.0, np.random.default_rng(0))
-    assert moved.shape == images.shape
-    assert not torch.equal(moved[0], moved[1])
-    assert not torch.equal(moved[0], images[0])
-    # Nothing leaves the picture, and nothing is made brighter.
-    assert 0 <= moved.min() <= moved.max() <= 1
-    assert 0.7 < moved.sum() / images.sum() < 1.4
-    assert distorted(images, 0.0, np.random.default_rng(0)) is images
 
 
 @pytest.mark.slow

@@ -90,10 +90,10 @@ class Conv2d(_Layer):
 
     @classmethod
     def initial(
-        cls, inputs: int, outputs: int, kernel: int, random: np.random.Generator, *, padding: int = 0
+        cls, inputs: int, outputs: int, kernel: int, random: np.random.Generator, *, stride: int = 1, padding: int = 0
     ) -> Conv2d:
         """A layer to be trained, drawn as PyTorch draws it by default."""
-        return cls(*_initial((outputs, inputs, kernel, kernel), random), padding=padding)
+        return cls(*_initial((outputs, inputs, kernel, kernel), random), stride, padding)
 
     def __call__(self, batch: Array) -> Array:
         """(n, in, height, width) -> (n, out, rows, columns)."""
@@ -265,11 +265,14 @@ class Network:
         """The network that `to_tree` took apart. Raises ConfigError for a kind of layer it does not know."""
         return cls(tuple(tree["input_shape"]), tuple(_layer(**layer) for layer in tree["layers"]))
 
-    def to_torch(self) -> nn.Sequential:
-        """A PyTorch module with a copy of the weights, which takes (n, d) like the network."""
+    def to_torch(self, *, batch_norm: bool = False) -> nn.Sequential:
+        """A PyTorch module with a copy of the weights, which takes (n, d) like the network.
+
+        With `batch_norm`, each convolution is followed by a batch normalisation to be trained with it.
+        """
         from ppbench.models import torch_modules
 
-        return torch_modules.from_network(self)
+        return torch_modules.from_network(self, batch_norm=batch_norm)
 
     @classmethod
     def from_torch(cls, module: nn.Module, input_shape: Shape) -> Network:

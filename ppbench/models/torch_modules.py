@@ -23,10 +23,14 @@ class SquareModule(nn.Module):
         return x * x
 
 
-def from_network(network: Network) -> nn.Sequential:
-    """A module with a copy of the weights, which takes (n, d)."""
-    unflatten = [nn.Unflatten(1, network.input_shape)] if len(network.input_shape) > 1 else []
-    return nn.Sequential(*unflatten, *map(_module, network.layers))
+def from_network(network: Network, *, batch_norm: bool = False) -> nn.Sequential:
+    """A module with a copy of the weights, which takes (n, d); with `batch_norm` one behind each convolution."""
+    modules: list[nn.Module] = [nn.Unflatten(1, network.input_shape)] if len(network.input_shape) > 1 else []
+    for layer in network.layers:
+        modules.append(_module(layer))
+        if batch_norm and isinstance(layer, Conv2d):
+            modules.append(nn.BatchNorm2d(len(layer.bias)))
+    return nn.Sequential(*modules)
 
 
 def layers(module: nn.Module) -> Iterator[Layer]:

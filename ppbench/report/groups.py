@@ -51,8 +51,8 @@ class Group:
 
     @property
     def is_small_model(self) -> bool:
-        """Whether it is the small model on the device, which sends only the label."""
-        return self.scheme == "local" and self.jobs[0].config["scheme"].get("model") == "small"
+        """Whether it is a small model on the device, not the coordinator's, and sends only the label."""
+        return self.scheme == "local" and self.jobs[0].config["scheme"].get("model", "task") != "task"
 
     @property
     def measured(self) -> tuple[JobRecord, ...]:
