@@ -272,7 +272,7 @@ def _interpreter(scheme: Scheme) -> Interpreter:
 
 
 def _names(scheme: Scheme, n_participants: int) -> list[str]:
-    names = [role for role in scheme.roles if role != PARTICIPANT]
+    names = [role for role in scheme.active_roles() if role != PARTICIPANT]
     names += [participant_name(i) for i in range(n_participants)]
     return sorted(names, key=rank)
 

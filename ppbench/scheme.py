@@ -212,10 +212,13 @@ class Scheme(Plugin, abc.ABC):
         """
         return {}
 
-    @classmethod
-    def takes_part_in(cls, stage: str) -> bool:
-        """Whether any role does something in this stage."""
-        return any(role.takes_part_in(stage) for role in cls.roles.values())
+    def active_roles(self) -> tuple[str, ...]:
+        """The roles that these options need: no party is started for the others. By default, all of `roles`."""
+        return tuple(self.roles)
+
+    def takes_part_in(self, stage: str) -> bool:
+        """Whether any active role does something in this stage."""
+        return any(self.roles[role].takes_part_in(stage) for role in self.active_roles())
 
     def prepare_key(self, facts: TaskFacts) -> Mapping[str, Any]:
         """The options and facts that decide what `prepare` makes; by default, all options and the seed."""

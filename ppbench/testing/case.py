@@ -85,7 +85,7 @@ class Case:
     @property
     def third_parties(self) -> list[str]:
         """The roles beside participant and coordinator."""
-        return [role for role in self.scheme.roles if role not in (PARTICIPANT, COORDINATOR)]
+        return [role for role in self.scheme.active_roles() if role not in (PARTICIPANT, COORDINATOR)]
 
     @contextlib.contextmanager
     def marked(self) -> Iterator[None]:

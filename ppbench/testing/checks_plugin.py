@@ -113,6 +113,11 @@ def roles_are_complete(case: Case) -> None:
     answers = [name for name, role in roles.items() if role.takes_part_in("online")]
     require(not answers or PARTICIPANT in answers, "there is an online stage, but no participant to answer in it")
     require(trains or answers, "no role takes part in train or online: nothing can come of it")
+    active = case.scheme.active_roles()
+    for name in (PARTICIPANT, COORDINATOR):
+        require(name in active, f"active_roles() are {active}: without the {name} there is no job")
+    strangers = [name for name in active if name not in roles]
+    require(not strangers, f"active_roles() names {strangers}, which are no roles")
 
 
 def parties_can_find_it(case: Case) -> None:

@@ -85,6 +85,13 @@ class NobodyCoordinates(Sound):
 
 @breaks("roles_are_complete")
 @dataclasses.dataclass(frozen=True)
+class CoordinatorStaysAway(Sound):
+    def active_roles(self) -> tuple[str, ...]:
+        return ("participant",)
+
+
+@breaks("roles_are_complete")
+@dataclasses.dataclass(frozen=True)
 class TrainsOnPaperOnly(Sound):
     card: ClassVar[SchemeCard] = dataclasses.replace(Sound.card, task="training")
 
