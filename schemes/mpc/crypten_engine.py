@@ -31,10 +31,8 @@ def join(scheme: Mpc, party: Party, network: Network) -> Half:
     return lean.Half(scheme, network, world, masks) if masks else stock.Half(scheme, network, world)
 
 
-def dealer(scheme: Mpc, party: Party) -> Dealing | None:
+def dealer(scheme: Mpc, party: Party) -> Dealing:
     """See `engines.Engine`."""
-    if not scheme.has_dealer:
-        return None
     return Dealing(scheme, party)
 
 

@@ -50,8 +50,8 @@ class Engine(Protocol):
     def join(self, scheme: Mpc, party: Party, network: Network) -> Half:
         """Meet the other half, with the network's weights at the coordinator and zeros at the participant."""
 
-    def dealer(self, scheme: Mpc, party: Party) -> Dealing | None:
-        """Get ready to deal; None where nobody deals."""
+    def dealer(self, scheme: Mpc, party: Party) -> Dealing:
+        """Get ready to deal."""
 
 
 def load(engine: str) -> Engine:

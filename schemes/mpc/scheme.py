@@ -101,8 +101,7 @@ class Dealer(Role["Mpc"]):
 
     def serve(self, party: Party) -> None:
         """Deal until the coordinator leaves."""
-        if self.dealer is not None:
-            self.dealer.serve()
+        self.dealer.serve()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,6 +223,10 @@ class Mpc(Scheme):
     def has_dealer(self) -> bool:
         """Whether a third party deals."""
         return self.provider == "ttp" and self.protocol != "cheetah"
+
+    def active_roles(self) -> tuple[str, ...]:
+        """No dealer where the coordinator deals or nobody does."""
+        return tuple(role for role in self.roles if role != "dealer" or self.has_dealer)
 
     @classmethod
     def why_not(cls) -> str | None:

@@ -41,9 +41,9 @@ def join(scheme: Mpc, party: Party, network: Network) -> Half:
     return Half(made, party)
 
 
-def dealer(scheme: Mpc, party: Party) -> Dealing | None:
+def dealer(scheme: Mpc, party: Party) -> Dealing:
     """See `engines.Engine`."""
-    return Dealing(party) if scheme.has_dealer else None
+    return Dealing(party)
 
 
 class Half:
