@@ -241,12 +241,16 @@ class Role(Generic[S]):
 
     The harness drives the stages setup, train, offline and online, with a barrier after each. A role overrides
     the ones it takes part in. It reaches other parties through `party` alone, and never times or counts anything.
+
+    What is heavier than numpy a role imports when it is made, before any stage: the seconds of setup are those of keys
+    and downloads, while the memory that an engine takes is in every stage's.
     """
 
     on_critical_path: ClassVar[bool] = True
     """False for a dealer: its traffic is counted apart and makes no rounds."""
 
     def __init__(self, scheme: S) -> None:
+        """No stage is charged for what is imported here; there is no party yet to work with."""
         self.scheme = scheme
 
     def setup(self, party: Party, artifacts: Tree) -> None:

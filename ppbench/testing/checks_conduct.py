@@ -61,6 +61,15 @@ def opens_no_socket_of_its_own(case: Case) -> None:
         require(not report["new_sockets"], f"{party} holds {report['new_sockets']} sockets that are no channels")
 
 
+def charges_no_stage_for_imports(case: Case) -> None:
+    """What the scheme requires is imported when a role is made: a stage's seconds are not those of loading it."""
+    for party, report in _reports(case).items():
+        late = [
+            f"{module} (in {stage})" for module, stage in report["late_imports"].items() if module in case.cls.requires
+        ]
+        require(not late, f"{party} imports {', '.join(late)}: import it in the role's __init__")
+
+
 def writes_no_file(case: Case) -> None:
     """A party leaves nothing on the disk: files in memory, such as those in /dev/shm, are free."""
     for party, report in _reports(case).items():

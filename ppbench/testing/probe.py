@@ -150,6 +150,7 @@ class Probe:
             "session": os.getsid(0),
             "command": sys.orig_argv,
             "changes": {},
+            "late_imports": {},
             "new_sockets": 0,
             "strayed": [],
             "engine": [],
@@ -160,9 +161,11 @@ class Probe:
         """Inside, role code runs; afterwards its traces are noted."""
         if stage == "close":
             self._note_engine()
-        before = global_state()
+        before, loaded = global_state(), set(sys.modules)
         with self.audit.role():
             yield
+        for module in sorted({name.partition(".")[0] for name in sys.modules.keys() - loaded}):
+            self._facts["late_imports"].setdefault(module, stage)
         for name in changed(before, global_state()):
             self._facts["changes"].setdefault(name, stage)
         self._facts["new_sockets"] = max(self._facts["new_sockets"], len(open_sockets().keys() - self._sockets))

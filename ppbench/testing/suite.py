@@ -46,6 +46,7 @@ RUNNING: tuple[Check, ...] = (
     checks_conduct.parties_live_in_processes_of_their_own,
     checks_conduct.leaves_its_process_as_it_was,
     checks_conduct.opens_no_socket_of_its_own,
+    checks_conduct.charges_no_stage_for_imports,
     checks_conduct.writes_no_file,
     checks_conduct.views_account_for_every_byte,
     checks_conduct.coordinator_sees_no_raw_sample,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
 import os
 import secrets
 import socket
@@ -295,6 +296,19 @@ class ThreadedWhispering(Participant):
 @dataclasses.dataclass(frozen=True)
 class TalksAsideInAThread(Sound):
     roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(ThreadedWhispering, Overhearing)
+
+
+class ImportingLate(Participant):
+    def online(self, party: Party, batch: Batch) -> None:
+        importlib.import_module("pandas")
+        super().online(party, batch)
+
+
+@breaks("charges_no_stage_for_imports")
+@dataclasses.dataclass(frozen=True)
+class ImportsInAStage(Sound):
+    requires: ClassVar[Mapping[str, str]] = {"pandas": "pandas>=2.1"}
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(ImportingLate)
 
 
 class Writing(Participant):
