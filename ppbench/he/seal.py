@@ -30,6 +30,12 @@ MAX_PRIME_BITS = 60
 """SEAL's own bound for one prime of the coefficient modulus."""
 
 
+def import_library() -> None:
+    """SEAL's binding and what reads its files, for a role that is made: they are used where this module is not."""
+    import tenseal.sealapi  # noqa: F401
+    import zstandard  # noqa: F401
+
+
 def check_secure(poly_modulus_degree: int, modulus_bits: tuple[int, ...]) -> None:
     """Raise ConfigError unless the standard promises 128 bits of security with primes of these sizes."""
     if poly_modulus_degree not in MAX_MODULUS_BITS:

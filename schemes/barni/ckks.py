@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ppbench.bundle import Array
-from ppbench.he.seal import Seal, load, save
+from ppbench.he.seal import Seal, import_library, load, save
 from ppbench.he.wire import SEED_BYTES, check_shapes, residues_of, seeded_parts
 from ppbench.scheme import TaskFacts
 from schemes.barni import half_bytes
@@ -33,6 +33,8 @@ from schemes.barni.tiling import Tiling
 
 if TYPE_CHECKING:
     from schemes.barni.scheme import Barni
+
+__all__ = ["Client", "Server", "check", "import_library", "largest_output"]
 
 _MAX_COMPONENTS = 16
 """Of a ciphertext in SEAL."""

@@ -54,6 +54,9 @@ class Server(Protocol):
 class Engine(Protocol):
     """A module of this package. It imports with numpy alone; its library only when a client or a server is made."""
 
+    def import_library(self) -> None:
+        """Import what the engine computes with."""
+
     def Client(self, scheme: Barni, plan: Plan, task: TaskFacts) -> Client:
         """A client, with keys that the operating system's randomness made."""
 

@@ -33,6 +33,11 @@ _MAX_OUTPUT_BITS = 1000
 """Of an output as an integer: half the smallest modulus has room for more, a float64 hardly."""
 
 
+def import_library() -> None:
+    """See `engine.Engine`."""
+    _phe()
+
+
 class Client:
     """The participant's part: the only one that has the private key."""
 

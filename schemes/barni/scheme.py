@@ -21,13 +21,23 @@ INPUTS, OUTPUTS = "layer inputs", "layer outputs"
 """What a participant's view holds of each linear layer: values that it encrypts, and values that it decrypts."""
 
 
-class Participant(Role["Barni"]):
+class Computing(Role["Barni"]):
+    """What participant and coordinator have in common."""
+
+    def __init__(self, scheme: Barni) -> None:
+        """The engine and its library are imported here."""
+        super().__init__(scheme)
+        self.engine = scheme.module
+        self.engine.import_library()
+
+
+class Participant(Computing):
     """The IoT device: encrypts, decrypts, and computes in clear what is not linear."""
 
     def setup(self, party: Party, artifacts: Tree) -> None:
         """Learn the architecture, make the keys; the coordinator gets the public one."""
         self.plan = Plan.from_tree(party.coordinator.receive_tree(PLAN))
-        self.client = self.scheme.module.Client(self.scheme, self.plan, party.task)
+        self.client = self.engine.Client(self.scheme, self.plan, party.task)
         party.coordinator.send("public key", *self.client.public_key())
 
     def online(self, party: Party, batch: Batch) -> None:
@@ -43,7 +53,7 @@ class Participant(Role["Barni"]):
         party.answer(values.argmax(axis=1), values)
 
 
-class Coordinator(Role["Barni"]):
+class Coordinator(Computing):
     """The cloud: computes its linear layers on ciphertexts and sees neither their inputs nor their outputs."""
 
     def setup(self, party: Party, artifacts: Tree) -> None:
@@ -51,7 +61,7 @@ class Coordinator(Role["Barni"]):
         plan, self.layers = split(Network.from_tree(artifacts["model"]))
         for participant in party.participants:
             participant.send_tree(PLAN, plan.to_tree())
-        self.server = self.scheme.module.Server(self.scheme, self.layers, party.task)
+        self.server = self.engine.Server(self.scheme, self.layers, party.task)
         self.keys = {
             participant.peer: self.server.load(participant.receive_many("public key"))
             for participant in party.participants

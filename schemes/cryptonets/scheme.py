@@ -10,6 +10,7 @@ import numpy as np
 
 from ppbench.bundle import Tree
 from ppbench.errors import ConfigError, choose, in_range
+from ppbench.he import seal
 from ppbench.models.network import Network
 from ppbench.party import Party
 from ppbench.scheme import Batch, Role, Scheme, SchemeCard, Task, TaskFacts
@@ -17,12 +18,22 @@ from schemes.cryptonets import packing
 from schemes.cryptonets.packing import Packing
 
 
-class Participant(Role["CryptoNets"]):
+class Computing(Role["CryptoNets"]):
+    """What participant and coordinator have in common."""
+
+    def __init__(self, scheme: CryptoNets) -> None:
+        """The packing and SEAL are imported here."""
+        super().__init__(scheme)
+        self.packing = scheme.module
+        seal.import_library()
+
+
+class Participant(Computing):
     """The IoT device: encrypts its samples and alone can decrypt what is computed on them."""
 
     def setup(self, party: Party, artifacts: Tree) -> None:
         """Make the keys; the coordinator gets those it computes with."""
-        self.client = self.scheme.module.Client(self.scheme, party.task)
+        self.client = self.packing.Client(self.scheme, party.task)
         party.coordinator.send("keys", *self.client.public_material())
 
     def online(self, party: Party, batch: Batch) -> None:
@@ -32,7 +43,7 @@ class Participant(Role["CryptoNets"]):
         party.answer(logits.argmax(axis=1), logits)
 
 
-class Coordinator(Role["CryptoNets"]):
+class Coordinator(Computing):
     """The cloud: computes its network on ciphertexts and sees neither sample nor result."""
 
     def setup(self, party: Party, artifacts: Tree) -> None:
@@ -40,7 +51,7 @@ class Coordinator(Role["CryptoNets"]):
         network = Network.from_tree(artifacts["model"])
         self.servers = {}
         for participant in party.participants:
-            server = self.scheme.module.Server(self.scheme, network)
+            server = self.packing.Server(self.scheme, network)
             server.load(participant.receive_many("keys"))
             self.servers[participant.peer] = server
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,25 @@ from ppbench.party import Party
 from ppbench.scheme import COORDINATOR
 from ppbench.wire.channel import Channel
 from schemes.mpc import lean, session, source, stock
+from schemes.mpc.compat import load_crypten
 from schemes.mpc.correlations import KEY_BYTES
 from schemes.mpc.engines import Half
 from schemes.mpc.session import Session
 
 if TYPE_CHECKING:
     from schemes.mpc.scheme import Mpc
+
+
+def import_library() -> None:
+    """See `engines.Engine`."""
+    load_crypten()
+    importlib.import_module("cryptography.hazmat.primitives.ciphers")
+
+
+def import_dealers_library() -> None:
+    """CrypTen's dealer is a party of its world."""
+    import_library()
+    importlib.import_module("crypten.mpc.provider.ttp_provider")
 
 
 def join(scheme: Mpc, party: Party, network: Network) -> Half:

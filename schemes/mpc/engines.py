@@ -47,6 +47,12 @@ class Dealing(Protocol):
 class Engine(Protocol):
     """A module that has both."""
 
+    def import_library(self) -> None:
+        """Import what a half computes with."""
+
+    def import_dealers_library(self) -> None:
+        """Import what the dealer deals with."""
+
     def join(self, scheme: Mpc, party: Party, network: Network) -> Half:
         """Meet the other half, with the network's weights at the coordinator and zeros at the participant."""
 

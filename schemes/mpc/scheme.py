@@ -33,6 +33,12 @@ _ENGINES_WITH = {
 class Computing(Role["Mpc"]):
     """What participant and coordinator have in common: each runs one half of an engine."""
 
+    def __init__(self, scheme: Mpc) -> None:
+        """The engine and its library are imported here."""
+        super().__init__(scheme)
+        self.module = engines.load(scheme.engine)
+        self.module.import_library()
+
     def offline(self, party: Party, batch: Batch) -> None:
         """What can be dealt before there is a sample."""
         self.engine.offline(batch.size)
@@ -44,7 +50,7 @@ class Computing(Role["Mpc"]):
 
     def join(self, party: Party, network: Network) -> None:
         """Meet the other half."""
-        self.engine = engines.load(self.scheme.engine).join(self.scheme, party, network)
+        self.engine = self.module.join(self.scheme, party, network)
         self.n_rounds = self.n_bytes = 0
         self.count(party)
 
@@ -95,9 +101,15 @@ class Dealer(Role["Mpc"]):
 
     on_critical_path = False
 
+    def __init__(self, scheme: Mpc) -> None:
+        """What it deals with is imported here."""
+        super().__init__(scheme)
+        self.module = engines.load(scheme.engine)
+        self.module.import_dealers_library()
+
     def setup(self, party: Party, artifacts: Tree) -> None:
         """Say where it is, and give each party the key of its masks."""
-        self.dealer = engines.load(self.scheme.engine).dealer(self.scheme, party)
+        self.dealer = self.module.dealer(self.scheme, party)
 
     def serve(self, party: Party) -> None:
         """Deal until the coordinator leaves."""

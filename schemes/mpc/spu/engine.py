@@ -117,7 +117,7 @@ class SpuEngine:
         """
         if dealer is not None and protocol != "semi2k":
             raise ConfigError(f"protocol={protocol} has no dealer")
-        self._libspu, self._spu = _import_spu()
+        self._libspu, self._spu = import_spu()
         self._rank = rank
         self._network = network
         self._labels_only = labels_only
@@ -334,7 +334,8 @@ def _config(libspu: Spu, protocol: Protocol, dealer: DealerAt | None, fraction_b
     return config
 
 
-def _import_spu() -> tuple[Spu, Spu]:
+def import_spu() -> tuple[Spu, Spu]:
+    """(libspu, spu). Raises UnavailableError without SPU."""
     try:
         import spu
         from spu import libspu

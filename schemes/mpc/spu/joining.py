@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,18 @@ if TYPE_CHECKING:
     from schemes.mpc.scheme import Mpc
 
 _RELEASED_S = 0.05
+
+
+def import_library() -> None:
+    """See `engines.Engine`."""
+    engine.import_spu()
+    for module in ("jax.numpy", "spu.experimental", "spu.utils.frontend"):
+        importlib.import_module(module)
+
+
+def import_dealers_library() -> None:
+    """The dealer needs AES alone."""
+    importlib.import_module("cryptography.hazmat.primitives.ciphers")
 
 
 def join(scheme: Mpc, party: Party, network: Network) -> Half:
