@@ -46,7 +46,8 @@ class AskedJobs:
         except PpbenchError:
             return None
         is_new = _written(file) != self._before[results_dir, job_id]
-        return record if is_new or (self._resume and record.status == "ok") else None
+        is_asked = record.id == job_id and (is_new or (self._resume and record.status == "ok"))
+        return record if is_asked else None
 
     def _file(self, results_dir: Path, job_id: str) -> Path:
         scheme = self._jobs[results_dir, job_id].scheme.name

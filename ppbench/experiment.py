@@ -21,9 +21,12 @@ from ppbench.task import Share, shares
 
 
 def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
-    """Measure one job and write its folder; a job that fails is written too, with the reason."""
+    """Measure one job and write its folder; a job that fails is written too, with the reason and all up to there.
+
+    Raises PpbenchError if the folder cannot be written.
+    """
+    folder = records.make_folder(results_dir, records.folder_name(job.scheme.name, job.id))
     origin = provenance(job)
-    folder = results_dir / records.folder_name(job.scheme.name, job.id)
     measured: list[Record] = []
     machines: dict[str, Machine] = {}
     status: Status = "ok"
@@ -34,15 +37,16 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
         data = start.task.dataset
         origin = origin.model_copy(update={"data_sha256": data.sha256, "data_route": data.route})
         owned = shares(start.task, job.task.n_samples or len(data.test))
-        measured += [*scoring.preparation(start), *scoring.reference(owned)]
+        # `extend` and `+=` keep what came before a value that is refused.
+        measured += scoring.preparation(start)
+        measured += scoring.reference(owned)
         measured += scoring.arithmetic(job.scheme, start)
         before = _host_rates(job)
-        measured += scoring.privacy(job.scheme.privacy(start.task.facts))
+        measured += scoring.privacy(job.scheme, start.task.facts)
         if job.scheme.takes_part_in("train"):
             measured += scoring.training_set(start.task)
         for process in range(job.measure.processes):
-            for record in _measure(job, start, owned, process, folder, machines, progress):
-                measured.append(record)
+            measured += _measure(job, start, owned, process, folder, machines, progress)
         measured += scoring.steps(job.scheme, measured)
         measured += scoring.calibration(pooled(before, _host_rates(job)))
         if job.measure.view_batches:
@@ -51,6 +55,8 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
         status, reason = "unavailable", " ".join(str(error).split())
     except PpbenchError as error:
         status, reason = "failed", " ".join(str(error).split())
+    except OSError as error:
+        status, reason = "failed", f"{error.filename or type(error).__name__}: {error.strerror or error}"
     job_record = JobRecord(
         id=job.id,
         scheme=job.scheme.name,

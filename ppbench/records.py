@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import datetime
+import csv
+import dataclasses
+import hashlib
+import io
 import json
-from collections.abc import Iterable
+import logging
+import math
+import operator
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +21,8 @@ import pydantic
 from ppbench.bundle import write_atomically
 from ppbench.errors import PpbenchError
 
+log = logging.getLogger(__name__)
+
 SCHEMA_VERSION = 1
 JOB_FILE = "job.json"
 RECORDS_FILE = "records.csv"
@@ -22,10 +31,20 @@ Status = Literal["ok", "failed", "unavailable"]
 Stage = Literal["model", "prepare", "setup", "train", "offline", "online", "job"]
 
 
-class Record(pydantic.BaseModel):
-    """One measured value. A field that does not apply is None; a value that was not measured has no record."""
+def check_finite(metric: str, value: float, stage: str, party: str | None = None) -> None:
+    """Refuse what is no measurement: NaN and the infinities. Raises PpbenchError, naming metric, party and stage."""
+    if not math.isfinite(value):
+        whose = f" of {party}" if party else ""
+        raise PpbenchError(f"{metric}{whose} in {stage} is {value}: only a finite value is a record")
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+# Hundreds of thousands of them are in memory at once: slots take an eighth of a model's room.
+@pydantic.dataclasses.dataclass(frozen=True, slots=True, config=pydantic.ConfigDict(extra="forbid"))
+class Record:
+    """One measured value. A field that does not apply is None; a value that was not measured has no record.
+
+    Raises PpbenchError for a value that is not finite.
+    """
 
     stage: Stage
     metric: str
@@ -43,6 +62,13 @@ class Record(pydantic.BaseModel):
     """Who counted, where there is a choice: `tcp_info`, `engine_tcp_info` for an engine's own sockets, `veth`,
     `channel`, or the `engine` itself; for a promise of privacy, by which accountant.
     """
+
+    def __post_init__(self) -> None:
+        """Refuse what is not finite."""
+        check_finite(self.metric, self.value, self.stage, self.party)
+
+
+RECORD_COLUMNS = tuple(field.name for field in dataclasses.fields(Record))
 
 
 class Machine(pydantic.BaseModel):
@@ -64,7 +90,7 @@ class Provenance(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
-    started_at: datetime.datetime
+    started_at: pydantic.AwareDatetime
     command: list[str]
     ppbench_version: str
     git_commit: str | None
@@ -102,10 +128,32 @@ class JobRecord(pydantic.BaseModel):
     provenance: Provenance
     records: list[Record]
 
+    @pydantic.field_validator("config")
+    @classmethod
+    def _has_its_sections(cls, config: dict[str, Any]) -> dict[str, Any]:
+        """Refuse a configuration that no job has: tables and pictures rely on its counts."""
+        for section in ("scheme", "task", "measure"):
+            if not isinstance(config.get(section), Mapping):
+                raise ValueError(f"it has no section '{section}'")
+        for section, option in _COUNTS:
+            count = config[section].get(option)
+            if not isinstance(count, int) or count < 1:
+                raise ValueError(f"{section}.{option} is {count!r}, which is no count")
+        return config
+
     @property
     def folder(self) -> str:
         """Name of the job's folder."""
         return folder_name(self.scheme, self.id)
+
+
+_COUNTS = (
+    ("task", "n_participants"),
+    ("task", "batch_size"),
+    ("measure", "processes"),
+    ("measure", "repetitions"),
+)
+"""Sections and options of a configuration."""
 
 
 def folder_name(scheme: str, job_id: str) -> str:
@@ -113,46 +161,186 @@ def folder_name(scheme: str, job_id: str) -> str:
     return f"{scheme}-{job_id}"
 
 
-def write(results_dir: Path, job: JobRecord) -> Path:
-    """Write a job's folder; the job file comes last, and a folder without it is not read."""
-    folder = results_dir / job.folder
-    rows = pd.DataFrame([record.model_dump() for record in job.records], columns=list(Record.model_fields))
-    write_atomically(folder / RECORDS_FILE, rows.to_csv(index=False).encode())
-    document = job.model_dump(mode="json", exclude={"records"})
-    write_atomically(folder / JOB_FILE, (json.dumps(document, indent=1) + "\n").encode())
+def make_folder(results_dir: Path, name: str) -> Path:
+    """A job's folder, there and open to be written. Raises PpbenchError if it is not."""
+    folder = results_dir / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PpbenchError(f"{folder} cannot be made: {error.strerror}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PpbenchError(f"{folder} cannot be written to")
     return folder
 
 
+def write(results_dir: Path, job: JobRecord) -> Path:
+    """Write a job's folder; the job file comes last, and a folder without it is not read.
+
+    The job file says how many records there are, and their digest. Raises PpbenchError if a file cannot be written.
+    """
+    folder = make_folder(results_dir, job.folder)
+    table = csv_lines([RECORD_COLUMNS, *map(_written, job.records)]).encode()
+    document = {
+        **job.model_dump(mode="json", exclude={"records"}),
+        "n_records": len(job.records),
+        "records_sha256": hashlib.sha256(table).hexdigest(),
+    }
+    write_file(folder / RECORDS_FILE, table)
+    write_file(folder / JOB_FILE, (json.dumps(document, indent=1) + "\n").encode())
+    return folder
+
+
+def write_file(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Write it whole or not at all. Raises PpbenchError, in the system's words, if it cannot be written."""
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise PpbenchError(f"{path} cannot be written: {error.strerror}") from error
+
+
 def read(folder: Path) -> JobRecord:
-    """Read a job's folder. Raises PpbenchError, naming file and fault, if it cannot be read."""
+    """Read a job's folder. Raises PpbenchError, naming file and fault, if it cannot be read.
+
+    Files of older versions do not say how many records there are: of these, a cut one is not seen at a line's end.
+    """
     path = folder / JOB_FILE
     try:
-        document = json.loads(path.read_text())
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(document, dict):
+            raise ValueError("it holds no job")
         if document.get("schema_version") != SCHEMA_VERSION:
             raise ValueError(f"schema_version {document.get('schema_version')}; this version reads {SCHEMA_VERSION}")
+        n_records, digest = document.pop("n_records", None), document.pop("records_sha256", None)
         path = folder / RECORDS_FILE
-        rows = pd.read_csv(path, keep_default_na=False, dtype=str)
-        fields = [{key: value for key, value in row.items() if value != ""} for row in rows.to_dict("records")]
-        return JobRecord(**document, records=[Record(**row) for row in fields])  # type: ignore[arg-type]
-    except (OSError, ValueError) as error:
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise PpbenchError(f"{path} cannot be read: {line}") from error
+        content = path.read_bytes()
+        rows = _rows(content.decode())
+        if n_records is not None and len(rows) != n_records:
+            raise ValueError(f"it holds {len(rows)} records; {JOB_FILE} says {n_records}")
+        if digest is not None and hashlib.sha256(content).hexdigest() != digest:
+            raise ValueError(f"it is not what {JOB_FILE} says: the digests differ")
+        return JobRecord.model_validate({**document, "records": rows})
+    except (OSError, ValueError, RecursionError, csv.Error, PpbenchError) as error:
+        raise PpbenchError(f"{_culprit(path, error)} cannot be read: {_fault(error)}") from error
 
 
 def read_all(results_dir: Path) -> list[JobRecord]:
-    """All jobs of a results folder, in the order they were started. Raises PpbenchError if there is none."""
-    folders = sorted(path.parent for path in results_dir.glob(f"*/{JOB_FILE}"))
+    """The jobs of a results folder that can be read, in the order they were started; a warning names each other one.
+
+    A copy of a job is another one. Raises PpbenchError if there is none.
+    """
+    try:
+        folders = sorted(path for path in results_dir.iterdir() if path.is_dir() and _has_job_file(path))
+    except OSError as error:
+        raise PpbenchError(f"{results_dir} cannot be read: {error.strerror}") from error
     if not folders:
         raise PpbenchError(f"{results_dir} holds no results: there is no */{JOB_FILE} in it")
-    return sorted((read(folder) for folder in folders), key=lambda job: job.provenance.started_at)
+    by_id: dict[str, tuple[Path, JobRecord]] = {}
+    faults = []
+    for folder in folders:
+        try:
+            job = read(folder)
+        except PpbenchError as error:
+            faults.append(str(error))
+            continue
+        other = by_id.get(job.id)
+        if other is None:
+            by_id[job.id] = folder, job
+            continue
+        # Of two that are the same job, the one in its own folder is no copy.
+        copy = folder if folder.name != job.folder else other[0]
+        by_id[job.id] = other if copy is folder else (folder, job)
+        faults.append(f"{copy / JOB_FILE} is left out: {by_id[job.id][0].name} is the same job")
+    for fault in faults:
+        log.warning("%s", fault)
+    if not by_id:
+        raise PpbenchError(f"{results_dir} holds no results that can be read: {faults[0]}")
+    return sorted((job for _, job in by_id.values()), key=lambda job: job.provenance.started_at)
+
+
+_JOB_COLUMNS = ("scheme", "variant", "dataset", "model", "task", "seed")
+TIDY_COLUMNS = ("job", *_JOB_COLUMNS, *RECORD_COLUMNS)
+_WHOLE_COLUMNS = ("seed", "process", "repetition", "batch")
 
 
 def tidy(jobs: Iterable[JobRecord]) -> pd.DataFrame:
-    """One row per measured value, with the job it belongs to in the first columns."""
-    parts = []
+    """One row per measured value, with `TIDY_COLUMNS`: the job it belongs to comes first."""
+    rows = [(*_asked(job), *_values(record)) for job in jobs for record in job.records]
+    table = pd.DataFrame(rows, columns=list(TIDY_COLUMNS))
+    return table.astype({"value": "float64", **dict.fromkeys(_WHOLE_COLUMNS, "Int64")})
+
+
+def tidy_csv(jobs: Iterable[JobRecord]) -> Iterator[bytes]:
+    """The same as CSV, job by job, as there may be more than fits into memory twice."""
+    yield csv_lines([TIDY_COLUMNS]).encode()
     for job in jobs:
-        rows = pd.DataFrame([record.model_dump() for record in job.records], columns=list(Record.model_fields))
-        for position, column in enumerate(("id", "scheme", "variant", "dataset", "model", "task", "seed")):
-            rows.insert(position, "job" if column == "id" else column, getattr(job, column))
-        parts.append(rows)
-    return pd.concat(parts, ignore_index=True)
+        asked = _asked(job)
+        yield csv_lines((*asked, *_written(record)) for record in job.records).encode()
+
+
+def csv_lines(rows: Iterable[tuple[Any, ...]]) -> str:
+    """None is an empty cell; a float has as many digits as it needs to be read back as it was."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+_values = operator.attrgetter(*RECORD_COLUMNS)
+_VALUE = RECORD_COLUMNS.index("value")
+_LARGEST_COUNT = 2.0**53
+"""Up to here a float holds every integer."""
+
+
+def _asked(job: JobRecord) -> tuple[Any, ...]:
+    return job.id, *(getattr(job, column) for column in _JOB_COLUMNS)
+
+
+def _written(record: Record) -> tuple[Any, ...]:
+    """A count is written as the integer that it is."""
+    values = _values(record)
+    if not record.value.is_integer() or abs(record.value) > _LARGEST_COUNT:
+        return values
+    return *values[:_VALUE], int(record.value), *values[_VALUE + 1 :]
+
+
+def _rows(text: str) -> list[dict[str, str]]:
+    """The records as CSV has them, without empty cells. Raises ValueError for a file that is not whole."""
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+    columns = next(lines, None)
+    if columns is None:
+        raise ValueError("it is empty")
+    seen: dict[str, str] = {}
+    rows = []
+    for cells in lines:
+        if len(cells) != len(columns):
+            raise ValueError(f"line {lines.line_num} has {len(cells)} of {len(columns)} cells")
+        # Most texts are in many records: each is kept once.
+        rows.append({column: seen.setdefault(cell, cell) for column, cell in zip(columns, cells, strict=True) if cell})
+    return rows
+
+
+def _has_job_file(folder: Path) -> bool:
+    """Whether there is something of that name, even if it cannot be read."""
+    try:
+        os.lstat(folder / JOB_FILE)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _culprit(path: Path, error: Exception) -> Path:
+    """The file that an error is about: what is wrong with the job itself shows only when both files have been read."""
+    if isinstance(error, pydantic.ValidationError) and error.errors()[0]["loc"][:1] != ("records",):
+        return path.with_name(JOB_FILE)
+    return path
+
+
+def _fault(error: Exception) -> str:
+    """In one line."""
+    if isinstance(error, pydantic.ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__

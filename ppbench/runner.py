@@ -35,12 +35,12 @@ def run_job(job: Job, results_dir: Path, resume: bool, display: Display) -> JobR
 
 
 def measured_before(job: Job, results_dir: Path) -> JobRecord | None:
-    """The record of the same configuration in the same folder, if it was measured well; of whatever version."""
+    """The record of the same configuration in the same folder, if it was measured well and can still be read."""
     try:
         done = records.read(results_dir / records.folder_name(job.scheme.name, job.id))
-    except PpbenchError:  # nobody measured it, or what was written cannot be read any more
+    except PpbenchError:
         return None
-    return done if done.status == "ok" else None
+    return done if done.id == job.id and done.status == "ok" else None
 
 
 def _outcome(record: JobRecord) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -12,10 +13,9 @@ from ppbench.calibration import Rate
 from ppbench.errors import PpbenchError
 from ppbench.party import participant_name
 from ppbench.prepare import Prepared
-from ppbench.privacy.guarantee import Privacy
 from ppbench.readings import Reading, Traffic
-from ppbench.records import Record, Stage
-from ppbench.scheme import COORDINATOR, Scheme, Task
+from ppbench.records import Record, Stage, check_finite
+from ppbench.scheme import COORDINATOR, Scheme, Task, TaskFacts
 from ppbench.task import Share
 from ppbench.wire import interfaces
 
@@ -67,20 +67,28 @@ def answers(
     def record(metric: str, value: float) -> Record:
         return Record(stage="online", metric=metric, value=value, unit="1", process=process, repetition=repetition)
 
-    answered = list(_answering(readings, owned))
+    answered = {name: (reading, share) for name, reading, share in _answering(readings, owned)}
     if not answered:
         return
-    given = np.concatenate([np.concatenate(reading.answers) for reading, _ in answered])
-    labels = np.concatenate([share.labels for _, share in answered])
-    model_answers = np.concatenate([share.model_answers for _, share in answered])
+    given = np.concatenate([np.concatenate(reading.answers) for reading, _ in answered.values()])
+    labels = np.concatenate([share.labels for _, share in answered.values()])
+    model_answers = np.concatenate([share.model_answers for _, share in answered.values()])
     yield record("accuracy", float((given == labels).mean()))
     yield record("agreement", float((given == model_answers).mean()))
     yield record("n_answers", len(given))
-    errors = [_logit_error(reading.logits, task, share) for reading, share in answered if reading.logits]
+    errors = []
+    for name, (reading, share) in answered.items():
+        if reading.logits:
+            errors.append(_logit_error(reading.logits, task, share))
+            # `max` may pass over one that is NaN.
+            check_finite("logit error", errors[-1], "online", name)
     if errors:
         yield record("largest_logit_error", max(errors))
-    if guesses := [guess for reading in readings.values() for guess in reading.guesses]:
-        yield record("reconstruction_mse", _reconstruction_error(guesses, task, owned))
+    squares = [
+        error for name, reading in readings.items() for error in _reconstruction_errors(name, reading, task, owned)
+    ]
+    if squares:
+        yield record("reconstruction_mse", float(np.concatenate(squares).mean()))
 
 
 def arithmetic(scheme: Scheme, start: Prepared) -> Iterator[Record]:
@@ -88,20 +96,24 @@ def arithmetic(scheme: Scheme, start: Prepared) -> Iterator[Record]:
 
     Raises PpbenchError if the scheme cannot say.
     """
-    try:
+    with _asking(scheme, "count its macs"):
         macs = scheme.macs(start.task.facts, start.artifacts)
-    except Exception as error:  # a plugin may raise anything
-        raise PpbenchError(f"{scheme.name} cannot count its macs: {type(error).__name__}: {error}") from error
-    if macs is None:
-        return
-    for kind, value in (("dense", macs.dense), ("convolution", macs.convolution)):
+        counts = {} if macs is None else {"dense": float(macs.dense), "convolution": float(macs.convolution)}
+    for kind, value in counts.items():
         yield Record(stage="job", metric=f"participant_{kind}_macs_per_sample", value=value, unit="1", source="counted")
 
 
 def steps(scheme: Scheme, measured: Iterable[Record]) -> Iterator[Record]:
-    """What the rounds of a batch take on a link, where an engine makes it more than as many ways."""
+    """What the rounds of a batch take on a link, where an engine makes it more than as many ways.
+
+    Raises PpbenchError if the scheme cannot say.
+    """
     rounds = [int(record.value) for record in measured if (record.stage, record.metric) == ("online", "rounds")]
-    if rounds and (n_steps := scheme.one_way_steps(max(rounds))) != max(rounds):
+    if not rounds:
+        return
+    with _asking(scheme, "count its steps"):
+        n_steps = float(scheme.one_way_steps(max(rounds)))
+    if n_steps != max(rounds):
         yield Record(stage="job", metric="one_way_steps", value=n_steps, unit="1", source="declared")
 
 
@@ -112,13 +124,18 @@ def calibration(rates: Iterable[Rate]) -> Iterator[Record]:
             yield Record(stage="job", metric=metric, value=value, unit="1/s")
 
 
-def privacy(promised: Privacy | None) -> Iterator[Record]:
-    """What the scheme promises in terms of differential privacy, and by which accountant."""
-    if promised is None:
-        return
-    for metric in ("epsilon", "delta", "noise_scale"):
-        value = getattr(promised, metric)
-        yield Record(stage="job", metric=metric, value=value, unit="1", source=promised.accountant)
+def privacy(scheme: Scheme, facts: TaskFacts) -> Iterator[Record]:
+    """What the scheme promises in terms of differential privacy, and by which accountant.
+
+    Raises PpbenchError if the scheme cannot say.
+    """
+    with _asking(scheme, "say what it promises"):
+        if (promised := scheme.privacy(facts)) is None:
+            return
+        values = {metric: float(getattr(promised, metric)) for metric in ("epsilon", "delta", "noise_scale")}
+        accountant = str(promised.accountant)
+    for metric, value in values.items():
+        yield Record(stage="job", metric=metric, value=value, unit="1", source=accountant)
 
 
 def published(scheme: Scheme, task: Task, results: Mapping[str, Mapping[str, Array]], process: int) -> Iterator[Record]:
@@ -126,14 +143,21 @@ def published(scheme: Scheme, task: Task, results: Mapping[str, Mapping[str, Arr
 
     Raises PpbenchError if the scheme cannot say.
     """
-    try:
-        values = scheme.score(task, results)
-    except PpbenchError:
-        raise
-    except Exception as error:  # a plugin may raise anything
-        raise PpbenchError(f"{scheme.name} cannot score its results: {type(error).__name__}: {error}") from error
+    with _asking(scheme, "score its results"):
+        values = {str(name): float(value) for name, value in scheme.score(task, results).items()}
     for name, value in values.items():
         yield Record(stage="job", metric=f"published_{name}", value=value, unit="1", process=process)
+
+
+@contextlib.contextmanager
+def _asking(scheme: Scheme, what: str) -> Iterator[None]:
+    """A plugin may raise anything, and return anything: what is no number is an error of its own."""
+    try:
+        yield
+    except PpbenchError:
+        raise
+    except Exception as error:
+        raise PpbenchError(f"{scheme.name} cannot {what}: {type(error).__name__}: {error}") from error
 
 
 def reference(owned: Sequence[Share]) -> Iterator[Record]:
@@ -158,24 +182,25 @@ def dropouts(dropped: Mapping[str, str], process: int) -> Iterator[Record]:
 
 def _logit_error(logits: Sequence[Array], task: Task, share: Share) -> float:
     own = task.model.network(task.facts.unit(share.samples))
-    return float(np.abs(np.concatenate(logits) - own).max())
+    with np.errstate(invalid="ignore", over="ignore"):
+        return float(np.abs(np.concatenate(logits) - own).max())
 
 
-def _reconstruction_error(guesses: Sequence[tuple[str, int, Array]], task: Task, owned: Sequence[Share]) -> float:
-    """Mean squared error of a value in [0, 1]."""
+def _reconstruction_errors(party: str, reading: Reading, task: Task, owned: Sequence[Share]) -> Iterator[Array]:
+    """Squared errors of values in [0, 1], guess by guess. Raises PpbenchError if they are not finite."""
     by_owner = {participant_name(i): share.samples for i, share in enumerate(owned)}
-    errors = [
-        np.square(guess - task.facts.unit(by_owner[owner][first : first + len(guess)])).ravel()
-        for owner, first, guess in guesses
-    ]
-    return float(np.concatenate(errors).mean())
+    for owner, first, guess in reading.guesses:
+        with np.errstate(invalid="ignore", over="ignore"):
+            squares = np.square(guess - task.facts.unit(by_owner[owner][first : first + len(guess)])).ravel()
+            check_finite("reconstruction error", float(squares.sum()), "online", party)
+        yield squares
 
 
-def _answering(readings: Mapping[str, Reading], owned: Sequence[Share]) -> Iterator[tuple[Reading, Share]]:
+def _answering(readings: Mapping[str, Reading], owned: Sequence[Share]) -> Iterator[tuple[str, Reading, Share]]:
     for i, share in enumerate(owned):
         name = participant_name(i)
         if name in readings and len(readings[name].answers):
-            yield readings[name], share
+            yield name, readings[name], share
 
 
 def _making(stage: Stage, cost: Cost) -> Iterator[Record]:

@@ -244,7 +244,7 @@ def test_rounds_take_as_many_steps_as_the_scheme_declares() -> None:
     link = load_link("mbit_1_50ms")
     undeclared = [record for record in job.records if record.metric != "one_way_steps"]
     declared = [record for record in undeclared if (record.stage, record.metric) == ("online", "rounds")]
-    longer = declared[0].model_copy(update={"stage": "job", "metric": "one_way_steps", "value": 100.0})
+    longer = dataclasses.replace(declared[0], stage="job", metric="one_way_steps", value=100.0)
     fewer = link_cost(job.model_copy(update={"records": undeclared}), link)
     more = link_cost(job.model_copy(update={"records": [*undeclared, longer]}), link)
     assert fewer is not None

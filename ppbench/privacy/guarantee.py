@@ -13,6 +13,7 @@ class Privacy:
     """(epsilon, delta)-differential privacy of one release: Dwork, McSherry, Nissim, Smith (TCC'06)."""
 
     epsilon: float
+    """Finite: a scheme that promises nothing has no `Privacy`."""
     delta: float
     """0: pure differential privacy."""
     neighbouring: str

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ppbench.bundle import write_atomically
+from ppbench.records import write_file
 from ppbench.report import units
 from ppbench.report.table import markdown_table
 from ppbench.report.taxonomy_rows import TaxonomyRow
@@ -64,8 +64,8 @@ def write_claims(rows: Sequence[TaxonomyRow], thresholds: Thresholds, results_di
     found = claims(rows, thresholds)
     paths = [results_dir / "claims.csv", results_dir / "claims.md"]
     table = pd.DataFrame([dataclasses.asdict(claim) for claim in found])
-    write_atomically(paths[0], table.to_csv(index=False).encode())
-    write_atomically(paths[1], _markdown(found).encode())
+    write_file(paths[0], table.to_csv(index=False).encode())
+    write_file(paths[1], _markdown(found).encode())
     return paths
 
 

@@ -9,12 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from ppbench.bundle import write_atomically
 from ppbench.devices import Device, devices
 from ppbench.link import Link
 from ppbench.links import link_cost, links
 from ppbench.modelled import Estimate, device_cost, is_calibrated
-from ppbench.records import JobRecord
+from ppbench.records import JobRecord, write_file
 
 
 def write_modelled(jobs: Sequence[JobRecord], results_dir: Path) -> list[Path]:
@@ -31,7 +30,7 @@ def write_modelled(jobs: Sequence[JobRecord], results_dir: Path) -> list[Path]:
         )
     ]
     path = results_dir / "modelled.csv"
-    write_atomically(path, pd.DataFrame(rows).to_csv(index=False).encode())
+    write_file(path, pd.DataFrame(rows).to_csv(index=False).encode())
     return [path]
 
 

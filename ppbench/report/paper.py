@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 from ppbench import bundle
-from ppbench.bundle import write_atomically
 from ppbench.party import participant_name
-from ppbench.records import JobRecord
+from ppbench.records import JobRecord, write_file
 from ppbench.report.groups import Group, grouped
 from ppbench.report.table import markdown_table
 from ppbench.report.units import NOT_MEASURED
@@ -63,13 +62,13 @@ def write_paper_comparison(jobs: Sequence[JobRecord], results_dir: Path) -> list
     if table.empty:
         return []
     paths = [results_dir / "paper_comparison.csv", results_dir / "paper_comparison.md"]
-    write_atomically(paths[0], table.to_csv(index=False).encode())
+    write_file(paths[0], table.to_csv(index=False).encode())
     rows = [
         [_text(row[column], "1" if column == "n" else row["unit"]) for column in COLUMNS]
         for row in table.to_dict("records")
     ]
     lines = markdown_table(COLUMNS, rows, n_text_columns=2)
-    write_atomically(paths[1], "\n".join([*lines, "", _NOTES, ""]).encode())
+    write_file(paths[1], "\n".join([*lines, "", _NOTES, ""]).encode())
     return paths
 
 

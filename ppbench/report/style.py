@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ppbench import __version__
-from ppbench.bundle import write_atomically
+from ppbench.records import write_file
 from ppbench.report.groups import Group
 
 WIDTH_IN = 7.0
@@ -60,7 +60,7 @@ def write_picture(draw: Callable[[], Figure | None], folder: Path, name: str) ->
         for path, metadata in zip(paths, ({"Software": f"ppbench {__version__}"}, {"Date": None}), strict=True):
             buffer = io.BytesIO()
             figure.savefig(buffer, format=path.suffix[1:], dpi=_DPI, metadata=metadata)
-            write_atomically(path, buffer.getvalue())
+            write_file(path, buffer.getvalue())
     return paths
 
 

@@ -1,4 +1,10 @@
-"""One row per job: medians over repetitions and processes. Units are in the names; empty means not measured."""
+"""One row per job: medians over repetitions and processes. Units are in the names; empty means not measured.
+
+`ppbench.load_summary` gives the table with its types. Of summary.csv, pandas alone would make NaN of the default
+variant, which is empty, and of a name such as None or NA. Where there is nothing but the file:
+
+    pd.read_csv("summary.csv", keep_default_na=False, na_values=dict.fromkeys(NUMBERS, ""), dtype={"job": str})
+"""
 
 from __future__ import annotations
 
@@ -8,8 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from ppbench.bundle import write_atomically
-from ppbench.records import JobRecord, tidy
+from ppbench.records import JobRecord, tidy_csv, write_file
 from ppbench.scheme import COORDINATOR, PARTICIPANT
 from ppbench.selection import THIRD_PARTY, Selection
 
@@ -70,17 +75,39 @@ COLUMNS = (
     "job",
 )
 
+_TEXTS = ("scheme", "variant", "dataset", "model", "task", "status", "reason", "bytes_source", "job")
+_COUNTS = (
+    "n_samples",
+    "n_train_samples",
+    "n_participants",
+    "batch_size",
+    "seed",
+    "processes",
+    "repetitions",
+)
+NUMBERS = tuple(column for column in COLUMNS if column not in _TEXTS)
+"""The columns that hold numbers; counts are integers."""
+
 
 def summary(jobs: Sequence[JobRecord]) -> pd.DataFrame:
-    """One row per job, with `COLUMNS`."""
-    return pd.DataFrame([_row(job) for job in jobs], columns=list(COLUMNS))
+    """One row per job, with `COLUMNS`.
+
+    Counts are `Int64`, other numbers `float64`, and what was not measured is missing; texts are `str`, where an empty
+    one is empty and never missing.
+    """
+    table = pd.DataFrame([_row(job) for job in jobs], columns=list(COLUMNS))
+    types = {column: "Int64" if column in _COUNTS else "float64" for column in NUMBERS}
+    return table.astype(types).fillna(dict.fromkeys(_TEXTS, "")).astype(dict.fromkeys(_TEXTS, "str"))
 
 
 def write_tables(jobs: Sequence[JobRecord], results_dir: Path) -> tuple[Path, Path]:
-    """Write summary.csv and records.csv of all jobs; returns both paths."""
+    """Write summary.csv and records.csv of all jobs; returns both paths.
+
+    Raises PpbenchError if a file cannot be written.
+    """
     paths = results_dir / "summary.csv", results_dir / "records.csv"
-    for path, table in zip(paths, (summary(jobs), tidy(jobs)), strict=True):
-        write_atomically(path, table.to_csv(index=False).encode())
+    write_file(paths[0], summary(jobs).to_csv(index=False).encode())
+    write_file(paths[1], tidy_csv(jobs))
     return paths
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from ppbench.bundle import write_atomically
 from ppbench.devices import Device
+from ppbench.records import write_file
 from ppbench.report import units
 from ppbench.report.table import markdown_table
 from ppbench.report.taxonomy_rows import TaxonomyRow
@@ -43,8 +43,8 @@ def write_taxonomy(
         return []
     paths = [results_dir / "taxonomy.csv", results_dir / "taxonomy.md"]
     table = pd.DataFrame([_record(row, thresholds) for row in rows])
-    write_atomically(paths[0], table.to_csv(index=False).encode())
-    write_atomically(paths[1], _markdown(rows, thresholds, device).encode())
+    write_file(paths[0], table.to_csv(index=False).encode())
+    write_file(paths[1], _markdown(rows, thresholds, device).encode())
     return paths
 
 
