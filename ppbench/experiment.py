@@ -33,7 +33,7 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
     reason = ""
     try:
         job.check_available()
-        start = prepared(job, progress)
+        start = prepared(job, folder / "logs", progress)
         data = start.task.dataset
         origin = origin.model_copy(update={"data_sha256": data.sha256, "data_route": data.route})
         owned = shares(start.task, job.task.n_samples or len(data.test))

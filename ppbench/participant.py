@@ -18,7 +18,7 @@ from typing import IO
 from ppbench.bundle import Tree
 from ppbench.errors import ConfigError, PeerGone, ProtocolError, UnavailableError, in_range
 from ppbench.machine import machine
-from ppbench.process import environment, kill_session, module_command
+from ppbench.process import environment, kill_session, module_command, start_session
 from ppbench.wire import control, handshake
 from ppbench.wire.connection import Connection, wait_readable
 from ppbench.wire.joining import DEVICE, HARNESS, address, keep_alive, read_token, run_key
@@ -110,14 +110,13 @@ class _Device:
         host, port = self._address
         with _as_file(run_key(self._token, run["nonce"]).hex()) as handle:
             key = ["--connect", f"{host}:{port}", "--token-file", f"/dev/fd/{handle}"]
-            return subprocess.Popen(
+            return start_session(
                 [*module_command("ppbench.host"), *key, *run["parties"]],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=environment(run["threads"]),
                 pass_fds=[handle],
-                start_new_session=True,
             )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import dataclasses
+import faulthandler
 import importlib
 import importlib.util
 import json
@@ -19,24 +20,39 @@ import subprocess
 import sys
 import tempfile
 import threading
+import traceback
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ppbench import cache
-from ppbench.bundle import Tree
-from ppbench.errors import PpbenchError
+from ppbench.bundle import Tree, write_atomically
+from ppbench.errors import PpbenchError, UnavailableError
 from ppbench.job import Job
 from ppbench.plugin import distribution, target_of
-from ppbench.process import die_with_parent, environment, kill_session, module_command, n_cpus
+from ppbench.process import (
+    die_with_parent,
+    ending,
+    environment,
+    kill_session,
+    module_command,
+    n_cpus,
+    start_session,
+)
 from ppbench.progress import Progress, silent
 from ppbench.scheme import Scheme, Task
 from ppbench.task import is_trained, load_dataset, load_task
 
 _KIND = "prepared"
+TRACEBACK_FILE = "prepare.txt"
 
 
 class PreparationFailed(PpbenchError):
-    """A worker ended without having prepared its job."""
+    """A job could not be prepared; `traceback` is what was printed, empty where the message says all."""
+
+    def __init__(self, message: str, traceback: str = "") -> None:
+        super().__init__(message)
+        self.traceback = traceback
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +68,23 @@ class Prepared:
     """Of training the model."""
 
 
-def prepared(job: Job, progress: Progress = silent) -> Prepared:
-    """What the job starts from, by a worker where it is not in the cache. Raises PpbenchError."""
+def prepared(job: Job, log_dir: Path, progress: Progress = silent) -> Prepared:
+    """What the job starts from, by a worker where it is not in the cache.
+
+    Raises PpbenchError. Where that is not what was foreseen, the traceback is in `log_dir`, and the message ends with
+    its path from the results folder, which is two folders up.
+    """
+    try:
+        return _prepared(job, progress)
+    except PreparationFailed as error:
+        if not error.traceback:
+            raise
+        path = log_dir / TRACEBACK_FILE
+        write_atomically(path, error.traceback.encode())
+        raise PreparationFailed(f"{error}; traceback in {path.relative_to(log_dir.parent.parent)}") from error
+
+
+def _prepared(job: Job, progress: Progress) -> Prepared:
     dataset = load_dataset(job.dataset, progress)
     job.model.check(dataset.sample_shape)
     if is_trained(job.model, dataset) and (found := _find(job)):
@@ -65,14 +96,23 @@ def prepared(job: Job, progress: Progress = silent) -> Prepared:
 
 
 def prepare_all(jobs: Sequence[Job], progress: Progress = silent) -> None:
-    """Prepare many jobs, one core each; a job that fails here fails again, and says why, when it is run.
+    """Prepare all jobs that can run here, one core each; one that fails here fails again, and says why, when it is run.
 
     Raises DataError at once for a data set that cannot be had.
     """
-    for source in {job.dataset for job in jobs}:
+    able = [job for job in jobs if _is_available(job)]
+    for source in {job.dataset for job in able}:
         load_dataset(source, progress)
     with contextlib.suppress(PpbenchError):
-        _work(jobs, progress, at_once=n_cpus())
+        _work(able, progress, at_once=n_cpus())
+
+
+def _is_available(job: Job) -> bool:
+    try:
+        job.check_available()
+    except UnavailableError:
+        return False
+    return True
 
 
 def _find(job: Job) -> Prepared | None:
@@ -83,9 +123,15 @@ def _find(job: Job) -> Prepared | None:
     except PpbenchError:
         raise
     except Exception as error:  # a plugin may raise anything
-        raise PreparationFailed(f"{job.title} could not be prepared: {type(error).__name__}: {error}") from error
+        raise _accident(job, error) from error
     entry = cache.lookup(_KIND, key)
     return Prepared(task, entry.content, entry.cost, model_cost) if entry else None
+
+
+def _accident(job: Job, error: Exception) -> PreparationFailed:
+    """What no plugin should raise."""
+    told = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return PreparationFailed(f"{job.title} could not be prepared: {told}", "".join(traceback.format_exception(error)))
 
 
 def _key(scheme: Scheme, task: Task) -> Mapping[str, Any]:
@@ -139,13 +185,12 @@ def _supervise(
     job: Job, progress: Progress, processes: list[subprocess.Popen[bytes]], stopped: threading.Event
 ) -> None:
     with tempfile.TemporaryFile() as complaints:
-        process = subprocess.Popen(
+        process = start_session(
             module_command("ppbench.prepare"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=complaints,
             env=environment(threads=1),
-            start_new_session=True,
         )
         processes.append(process)
         if stopped.is_set():  # between the check above and here
@@ -159,33 +204,43 @@ def _supervise(
         timer = threading.Timer(job.measure.prepare_deadline_s, end)
         timer.daemon = True
         timer.start()
-        assert process.stdin
-        assert process.stdout
-        with contextlib.suppress(BrokenPipeError):  # a worker that is dead already says why below
-            process.stdin.write(json.dumps({"config": job.to_config(), "classes": job.classes()}).encode())
-            process.stdin.close()
-        failure = ""
-        for line in process.stdout:
-            said = json.loads(line)
-            if "progress" in said:
-                progress(*said["progress"])
-            else:
-                failure = said["failure"]
-        status = process.wait()
-        timer.cancel()
+        try:
+            failure = _followed(process, job, progress)
+            status = process.wait()
+        finally:
+            timer.cancel()
+            kill_session(process)  # what it started may be there yet
         if late.is_set():
-            failure = f"the deadline of {job.measure.prepare_deadline_s:g} s passed in prepare"
-        elif status and not failure:
-            complaints.seek(0)
-            last = complaints.read().decode(errors="replace").strip().splitlines() or [f"status {status}"]
-            failure = f"{job.title} could not be prepared: {last[-1]}"
+            raise PreparationFailed(f"the deadline of {job.measure.prepare_deadline_s:g} s passed in prepare")
         if failure:
-            raise PreparationFailed(failure)
+            raise PreparationFailed(failure["reason"], failure["traceback"])
+        if status:
+            complaints.seek(0)
+            printed = complaints.read().decode(errors="replace").strip()
+            raise PreparationFailed(f"{job.title} could not be prepared: {ending(status)}", printed)
+
+
+def _followed(process: subprocess.Popen[bytes], job: Job, progress: Progress) -> Mapping[str, str]:
+    """Give a worker its job and hear it out; how it failed, if it said so."""
+    assert process.stdin
+    assert process.stdout
+    with contextlib.suppress(BrokenPipeError):  # a worker that is dead already has a status that says so
+        process.stdin.write(json.dumps({"config": job.to_config(), "classes": job.classes()}).encode())
+        process.stdin.close()
+    failure: Mapping[str, str] = {}
+    for line in process.stdout:
+        said = json.loads(line)
+        if "progress" in said:
+            progress(*said["progress"])
+        else:
+            failure = said["failure"]
+    return failure
 
 
 def main() -> int:
     """Prepare the job on standard input."""
     die_with_parent()
+    faulthandler.enable()
     says = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
@@ -193,12 +248,19 @@ def main() -> int:
         print(json.dumps({"progress": [what, done, total]}), file=says)
 
     try:
-        job = Job.from_config(**json.load(sys.stdin))
-        task, _ = load_task(job, progress)
-        job.scheme.check(task)
-        cache.cached(_KIND, _key(job.scheme, task), lambda: job.scheme.prepare(task))
+        given = json.load(sys.stdin)
+        job = Job.from_config(given["config"], given["classes"])
+        try:
+            task, _ = load_task(job, progress)
+            job.scheme.check(task)
+            cache.cached(_KIND, _key(job.scheme, task), lambda: job.scheme.prepare(task))
+        except PpbenchError:
+            raise
+        except Exception as error:  # a plugin may raise anything
+            raise _accident(job, error) from error
     except PpbenchError as error:
-        print(json.dumps({"failure": str(error)}), file=says)
+        failure = {"reason": str(error), "traceback": getattr(error, "traceback", "")}
+        print(json.dumps({"failure": failure}), file=says)
         return 1
     return 0
 

@@ -11,11 +11,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from ppbench.errors import UnavailableError
 
+_PARENT = "PPBENCH_PARENT"
+"""In a child's environment: the process that started it, and that it must not outlive."""
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -34,6 +38,7 @@ def environment(threads: int) -> dict[str, str]:
     return {
         **os.environ,
         **{variable: str(threads) for variable in _THREAD_VARIABLES},
+        _PARENT: str(os.getpid()),
         "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
     }
 
@@ -70,14 +75,69 @@ class Interpreter:
         return [self.path, "-P", "-m", module]
 
 
+def start_session(command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+    """Start a child that leads a session of its own, with what `subprocess.Popen` takes.
+
+    `kill_session` ends it with all that it started there; so does this process's own end, even by SIGKILL.
+    """
+    process = subprocess.Popen(command, start_new_session=True, **options)
+    _keeper.tell(f"+{process.pid}")
+    return process
+
+
 def kill_session(process: subprocess.Popen[bytes]) -> None:
     """Kill a child that leads a session, and whatever it started; SIGKILL ends a stopped process too."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    _keeper.tell(f"-{process.pid}")
+
+
+def ending(status: int) -> str:
+    """How a child with this status ended, in words."""
+    return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exited with status {status}"
 
 
 def die_with_parent() -> None:
-    """On Linux, be killed when the parent dies, however it dies and even while stopped."""
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    """On Linux, be killed when the parent dies, however it dies and even while stopped; or now, if it is dead."""
+    if not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    parent = os.environ.get(_PARENT)
+    # The kernel says nothing of a parent that had died before it was asked.
+    if parent is not None and os.getppid() != int(parent):
+        os._exit(1)
+
+
+class _Keeper:
+    """The process that outlives this one for as long as it takes to end its sessions."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._serves = 0
+
+    def tell(self, line: str) -> None:
+        """Tell it of a session; the first word starts it."""
+        with self._lock:
+            if self._process is None or self._serves != os.getpid():
+                self._process, self._serves = self._start(), os.getpid()
+            assert self._process.stdin is not None
+            with contextlib.suppress(OSError):  # somebody has killed it
+                self._process.stdin.write(f"{line}\n".encode())
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        program = Path(__file__).with_name("keeper.py")
+        # In a session and with an environment of its own: what ends a run, or looks for what is left, passes it by.
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", str(program)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={},
+            bufsize=0,
+            start_new_session=True,
+        )
+
+
+_keeper = _Keeper()

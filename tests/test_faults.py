@@ -19,7 +19,7 @@ from ppbench import experiment, records
 from ppbench.data.digits import Digits
 from ppbench.job import Job, MeasureOptions, TaskOptions
 from ppbench.models.mlp import Mlp
-from tests.faults.scheme import Faulty, HungUp
+from tests.faults.scheme import SLEEPER, Faulty, HungUp
 
 DEADLINE_S = 4.0
 STAGES = ("setup", "train", "offline", "online")
@@ -117,13 +117,28 @@ def test_a_third_party_that_dies_after_all_have_complained_of_it_is_named(tmp_pa
     assert record.reason == "helper failed in online: killed by SIGKILL"
 
 
-@pytest.mark.parametrize("fault", ["raise", "exit", "kill"])
-def test_a_preparation_that_fails_is_a_failed_job(
-    tmp_path: Path, marker: str, fault: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("raise", "ValueError: the sensor is on fire; traceback in {folder}/logs/prepare.txt"),
+        ("exit", "exited with status 3"),
+        ("kill", "killed by SIGKILL"),
+    ],
+)
+def test_a_preparation_that_fails_is_a_failed_job(tmp_path: Path, marker: str, fault: str, told: str) -> None:
     record = experiment.run(faulty_job(Faulty(stage="prepare", fault=fault)), tmp_path)
     assert record.status == "failed"
-    assert "could not be prepared" in record.reason
+    assert record.reason.endswith(f" could not be prepared: {told.format(folder=record.folder)}")
+    _, named, path = record.reason.partition("; traceback in ")
+    if named:
+        lines = (tmp_path / path).read_text().splitlines()
+        assert any(line.endswith("in _raise") for line in lines)
+        assert lines[-1] == "ValueError: the sensor is on fire"
+
+
+def test_what_a_preparation_started_ends_with_it(tmp_path: Path, marker: str) -> None:
+    record = experiment.run(faulty_job(Faulty(stage="prepare", fault="children")), tmp_path)
+    assert record.status == "ok"
 
 
 @pytest.mark.parametrize("fault", ["stop", "hang"])
@@ -170,3 +185,68 @@ def test_when_the_harness_is_killed_its_parties_die(tmp_path: Path, marker: str)
     process.kill()
     process.communicate(timeout=15)
     assert not wait_until_gone(marker)
+
+
+def trained_for_hours(results_dir: Path, cache: Path, *overrides: str) -> subprocess.Popen[bytes]:
+    """A sweep whose models are in training for as long as anybody waits."""
+    given = ["scheme=plaintext", "dataset=digits", "model=mlp", "model.epochs=1000000", "model.seed=0,1"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "ppbench", "run", "-m", *given, *overrides, f"results_dir={results_dir}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PPBENCH_CACHE": str(cache)},
+    )
+
+
+@pytest.mark.slow
+def test_when_the_harness_is_killed_at_any_moment_of_preparation_nobody_is_left(tmp_path: Path, marker: str) -> None:
+    n_workers = 0
+    for turn in range(3):
+        process = trained_for_hours(tmp_path / "results", tmp_path / "cache")
+        end_s = time.monotonic() + 60
+        # From the moment at which the first worker is there, a little later each time.
+        while not (workers := workers_of(process.pid)) and time.monotonic() < end_s:
+            time.sleep(0.001)
+        time.sleep(turn**2 * 0.1)
+        n_workers += len(workers)
+        process.kill()
+        process.wait()
+        assert not wait_until_gone(marker)
+    assert n_workers >= 3
+
+
+@pytest.mark.parametrize("stage", ["prepare", "setup"])
+def test_when_the_harness_is_killed_what_its_children_started_dies_too(tmp_path: Path, marker: str, stage: str) -> None:
+    program = (
+        "import pathlib; from ppbench import experiment; from tests.faults.scheme import Faulty;"
+        "from tests.test_faults import faulty_job;"
+        f"experiment.run(faulty_job(Faulty(stage={stage!r}, fault='grandchildren')), pathlib.Path({str(tmp_path)!r}))"
+    )
+    harness = subprocess.Popen([sys.executable, "-c", program])
+    end_s = time.monotonic() + 60
+    while not (sleepers := [pid for pid in processes_with(marker) if command_of(pid) == SLEEPER]):
+        assert time.monotonic() < end_s
+        time.sleep(0.01)
+    harness.kill()
+    harness.wait()
+    assert not wait_until_gone(marker), sleepers
+
+
+def command_of(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
+    except OSError:
+        return []
+
+
+def workers_of(pid: int) -> list[int]:
+    """The children of a process that carry its environment: not the one that ends the others."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == pid and (folder / "environ").read_bytes():
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found

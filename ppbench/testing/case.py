@@ -67,7 +67,7 @@ class Case:
         """The first model that the scheme takes; where it takes none, the first, so that the reason is seen."""
         for model in self.models if len(self.models) > 1 else ():
             with contextlib.suppress(PpbenchError):
-                prepared(self.job(self.scheme, model=model))
+                self._prepared(self.job(self.scheme, model=model))
                 return model
         return self.models[0]
 
@@ -161,7 +161,7 @@ class Case:
     @functools.cached_property
     def start(self) -> Prepared:
         """What the plain job starts from. Raises PpbenchError."""
-        return prepared(self._plain_job)
+        return self._prepared(self._plain_job)
 
     @functools.cached_property
     def plain(self) -> Outcome:
@@ -176,7 +176,7 @@ class Case:
     @functools.cached_property
     def pair_start(self) -> Prepared:
         """What the watched pair starts from: prepared apart from `start`. Raises PpbenchError."""
-        return prepared(self._pair_job)
+        return self._prepared(self._pair_job)
 
     @functools.cached_property
     def has_engine(self) -> bool:
@@ -221,6 +221,9 @@ class Case:
         if self.scheme.takes_part_in("train"):
             splits.append(data.train.samples)
         return [sample for split in splits for sample in sorted(split, key=_n_distinct, reverse=True)[:n]]
+
+    def _prepared(self, job: Job) -> Prepared:
+        return prepared(job, self.folder / "prepared" / "logs")
 
     @property
     def _plain_job(self) -> Job:

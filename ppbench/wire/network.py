@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 from ppbench.errors import PeerGone, PpbenchError, UnavailableError
-from ppbench.process import Interpreter, environment, kill_session, module_command
+from ppbench.process import Interpreter, environment, kill_session, module_command, start_session
 
 MTU_BYTES = 1500
 """The largest IP packet that parties send."""
@@ -63,14 +63,13 @@ class Network:
         ours, theirs = socket.socketpair()
         with ours, tempfile.TemporaryFile() as log:
             with theirs:
-                builder = subprocess.Popen(
+                builder = start_session(
                     [*module_command("ppbench.wire.veths"), str(theirs.fileno())],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                     env=environment(threads=1),
                     pass_fds=[theirs.fileno()],
-                    start_new_session=True,
                 )
             try:
                 self._exchange(ours, deadline_s)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import signal
 import socket
 import subprocess
 import tempfile
@@ -13,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ppbench.errors import PeerGone, ProtocolError
-from ppbench.process import Interpreter, kill_session
+from ppbench.process import Interpreter, ending, kill_session, start_session
 from ppbench.wire import handshake
 from ppbench.wire.base import LOOPBACK, Wire
 from ppbench.wire.connection import Connection
@@ -69,9 +68,7 @@ class TcpWire(Wire):
             status = process.wait(wait_s)
         except subprocess.TimeoutExpired:
             return _process_state(process.pid)
-        if status < 0:
-            return f"killed by {signal.Signals(-status).name}"
-        return f"exited with status {status}"
+        return ending(status)
 
     def end(self, name: str) -> None:
         """See `Wire.end`."""
@@ -88,7 +85,7 @@ class TcpWire(Wire):
     ) -> None:
         command, descriptors = self.command(group)
         with open(self.log_dir / f"{group[0]}.log", "ab") as log:
-            process = subprocess.Popen(
+            process = start_session(
                 [*command, *arguments, *group],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -96,7 +93,6 @@ class TcpWire(Wire):
                 env=environment,
                 cwd=folder,
                 pass_fds=descriptors,
-                start_new_session=True,
             )
         for name in group:
             self._processes[name] = process

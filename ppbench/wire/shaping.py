@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ppbench.errors import PeerGone
 from ppbench.party import role_of
-from ppbench.process import Interpreter, environment, kill_session
+from ppbench.process import Interpreter, environment, kill_session, start_session
 from ppbench.scheme import PARTICIPANT
 from ppbench.wire.network import Network
 from ppbench.wire.relay import Shape
@@ -33,14 +33,13 @@ class RelayProcess:
         """Start it. Raises PeerGone if it ends at once, TimeoutError at the deadline on the monotonic clock."""
         inside = (self._network.user, self._network.relay)
         with open(self._log, "ab") as log:
-            self._process = subprocess.Popen(
+            self._process = start_session(
                 self._network.command(Interpreter(), "ppbench.wire.relay", *inside),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=environment(threads=1),
                 pass_fds=inside,
-                start_new_session=True,
             )
         try:
             self._await_ready()
@@ -52,10 +51,9 @@ class RelayProcess:
     def __exit__(self, *error: object) -> None:
         """End it; what it dropped is in its log."""
         self._process.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_ENDS_S)
-        except subprocess.TimeoutExpired:
-            kill_session(self._process)
+        kill_session(self._process)
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 stream.close()

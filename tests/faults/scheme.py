@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -32,6 +33,18 @@ def _send_half_a_frame_and_leave(party: Party) -> None:
     os._exit(0)
 
 
+SLEEPER = ["sleep", "600"]
+
+
+def _leave_children(party: Party) -> None:
+    subprocess.Popen(SLEEPER)
+
+
+def _hang_with_children(party: Party) -> None:
+    subprocess.Popen(SLEEPER)
+    threading.Event().wait()
+
+
 FAULTS: Mapping[str, Callable[[Party], Any]] = {
     "raise": _raise,
     "exit": lambda party: os._exit(3),
@@ -40,6 +53,8 @@ FAULTS: Mapping[str, Callable[[Party], Any]] = {
     "hang": lambda party: threading.Event().wait(),
     "garbage": _send_garbage,
     "half": _send_half_a_frame_and_leave,
+    "children": _leave_children,
+    "grandchildren": _hang_with_children,
 }
 
 
