@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import dataclasses
 import hashlib
@@ -10,14 +11,16 @@ import json
 import logging
 import os
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from ppbench import bundle
 from ppbench.bundle import Tree
+from ppbench.errors import PpbenchError
 from ppbench.meter import process_cpu_s
 
 log = logging.getLogger(__name__)
@@ -112,7 +115,8 @@ def lookup(kind: str, key: Mapping[str, Any]) -> Entry | None:
 def cached(kind: str, key: Mapping[str, Any], build: Callable[[], Tree]) -> Entry:
     """The entry with this key, built if it is missing; of two processes that want it at once, one builds.
 
-    A build may ask for other entries: its own cost holds theirs in full, found or made.
+    A build may ask for other entries: its own cost holds theirs in full, found or made. Raises PpbenchError if the
+    cache cannot be written.
     """
     start = _now()
     entry = lookup(kind, key) or _made(kind, key, build)
@@ -125,13 +129,38 @@ def _made(kind: str, key: Mapping[str, Any], build: Callable[[], Tree]) -> Entry
     from filelock import FileLock
 
     path = path_of(kind, key)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
+    with _writable():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(f"{path}.lock").acquire()
+    with held:
         if (found := lookup(kind, key)) is not None:
             return found
         entry = _built(build)
-        bundle.save(path, {"key": dict(key), "content": entry.content, "cost": vars(entry.cost)})
+        with _writable():
+            bundle.save(path, {"key": dict(key), "content": entry.content, "cost": vars(entry.cost)})
         return entry
+
+
+@contextlib.contextmanager
+def _writable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise PpbenchError(
+            f"the cache folder {cache_dir()} cannot be written ({reason}): PPBENCH_CACHE names another"
+        ) from error
+
+
+def unwritable() -> str | None:
+    """What keeps the cache from being written, in one line; None if nothing does."""
+    try:
+        with _writable():
+            cache_dir().mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=cache_dir()).close()
+    except PpbenchError as error:
+        return str(error)
+    return None
 
 
 def _built(build: Callable[[], Tree]) -> Entry:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ppbench.config import files_of
@@ -31,7 +32,7 @@ def _print(console: Console, what: str, rows: list[tuple[str, str, str]]) -> Non
     table.add_column("what it is")
     table.add_column("runs here")
     for row in rows or [("(none yet)", "", "")]:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     console.print(table, "")
 
 

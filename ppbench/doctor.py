@@ -7,12 +7,12 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from ppbench import machine, provenance
-from ppbench.cache import cache_dir
+from ppbench import cache, machine, provenance
 from ppbench.errors import PpbenchError
 from ppbench.process import n_cpus
 from ppbench.registry import REGISTRIES
 from ppbench.wire import engine, network
+from ppbench.wire.base import LOOPBACK
 from ppbench.wire.connection import KERNEL, Connection
 
 _VERSIONS = ("ppbench-iot", "numpy", "torch", "hydra-core", "omegaconf", "pandas", "pydantic", "matplotlib")
@@ -25,7 +25,7 @@ def print_diagnosis() -> bool:
     versions = provenance.package_versions(*_VERSIONS)
     print("versions   " + ", ".join(f"{name} {versions.get(name, 'missing')}" for name in _VERSIONS))
     print(f"code       {provenance.git_commit() or 'installed package'}")
-    print(f"cache      {cache_dir()}")
+    print(f"cache      {cache.cache_dir()}")
     print(f"payload    {_payload()}")
     print(f"engines    {_engines()}")
     print(f"wire       {_wire()}")
@@ -39,6 +39,10 @@ def print_diagnosis() -> bool:
 
 
 def _faults() -> Iterator[str]:
+    if reason := cache.unwritable():
+        yield reason
+    if reason := _no_loopback():
+        yield reason
     for registry in REGISTRIES:
         for name in registry.names():
             if reason := registry.why_not(name):
@@ -46,11 +50,23 @@ def _faults() -> Iterator[str]:
 
 
 def _payload() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    if reason := _no_loopback():
+        return f"nothing can be counted: {reason}"
+    with socket.create_server((LOOPBACK, 0)) as listener:
         connection = Connection(socket.create_connection(listener.getsockname()))
         counted_by = connection.payload().source
         connection.close()
     return "counted by the kernel (TCP_INFO)" if counted_by == KERNEL else "counted by the channel: no TCP_INFO here"
+
+
+def _no_loopback() -> str | None:
+    """What keeps parties on this machine from meeting; None if nothing does."""
+    try:
+        with socket.create_server((LOOPBACK, 0)) as listener:
+            socket.create_connection(listener.getsockname()).close()
+    except OSError as error:
+        return f"parties cannot meet on {LOOPBACK} ({error.strerror or error}): is the loopback interface up?"
+    return None
 
 
 def _engines() -> str:

@@ -30,6 +30,11 @@ class PeerGone(PpbenchError):
     """The other end of a channel closed it, died, or never came."""
 
 
+def told(error: BaseException) -> str:
+    """What somebody else's code raised, in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+
+
 def unknown(what: str, name: str, known: Iterable[str]) -> ConfigError:
     """A wrong name, with the nearest right one and all that are allowed."""
     names = sorted(known)

@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from ppbench.absent import absent
 from ppbench.cache import digest
 from ppbench.data.dataset import DatasetSource
-from ppbench.errors import ConfigError, UnavailableError, choose, in_range, unknown
+from ppbench.errors import ConfigError, PpbenchError, UnavailableError, choose, in_range, told, unknown
 from ppbench.link import Link
 from ppbench.models.model import Model
 from ppbench.options import typed, typed_fields
@@ -105,10 +106,10 @@ class Job:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], classes: Mapping[str, str] | None = None) -> Job:
-        """The job that a resolved configuration describes, whether or not it can run here.
+        """The job that a resolved configuration describes, whether or not it can run here, or even be imported.
 
         `classes` are the plugins as `classes()` names them, for those that no entry point declares.
-        Raises ConfigError for what is unknown or out of range, UnavailableError for what cannot be imported.
+        Raises ConfigError for what is unknown or out of range.
         """
         classes = classes or {}
         known = {field.name for field in dataclasses.fields(cls)}
@@ -145,7 +146,11 @@ class Job:
     def check_available(self) -> None:
         """Raise UnavailableError, with the line that mends it, if a plugin of the job cannot run here."""
         for kind, plugin in self._plugins.items():
-            if reason := plugin.unavailable():
+            try:
+                reason = plugin.unavailable()
+            except Exception as error:  # a plugin may raise anything
+                reason = f"'{plugin.name}' cannot say whether it can run here ({told(error)})"
+            if reason:
                 raise UnavailableError(f"{kind} {reason}")
         if reason := WIRES[self.wire].unavailable():
             raise UnavailableError(reason)
@@ -187,8 +192,16 @@ def _plugin(registry: Registry[P], config: Mapping[str, Any], classes: Mapping[s
     if registry.what in classes:
         plugin: type[P] = resolve(classes[registry.what])
     else:
-        plugin = registry.load(chosen["name"])
-    return plugin(**typed_fields(plugin, registry.what, options))
+        try:
+            plugin = registry.load(chosen["name"])
+        except UnavailableError as error:
+            return absent(registry.base, chosen["name"], str(error).removeprefix(f"{registry.what} "), options)
+    try:
+        return plugin(**typed_fields(plugin, registry.what, options))
+    except PpbenchError:
+        raise
+    except Exception as error:  # a plugin may raise anything
+        raise ConfigError(f"{registry.what}={chosen['name']} cannot be made with {options} ({told(error)})") from error
 
 
 def _options(kind: type[T], section: str, config: Mapping[str, Any]) -> T:

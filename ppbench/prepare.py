@@ -21,13 +21,13 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ppbench import cache
-from ppbench.bundle import Tree, write_atomically
-from ppbench.errors import PpbenchError, UnavailableError
+from ppbench import cache, tracebacks
+from ppbench.bundle import Tree
+from ppbench.errors import PpbenchError, told
 from ppbench.job import Job
 from ppbench.plugin import distribution, target_of
 from ppbench.process import (
@@ -44,7 +44,6 @@ from ppbench.scheme import Scheme, Task
 from ppbench.task import is_trained, load_dataset, load_task
 
 _KIND = "prepared"
-TRACEBACK_FILE = "prepare.txt"
 
 
 class PreparationFailed(PpbenchError):
@@ -71,17 +70,27 @@ class Prepared:
 def prepared(job: Job, log_dir: Path, progress: Progress = silent) -> Prepared:
     """What the job starts from, by a worker where it is not in the cache.
 
-    Raises PpbenchError. Where that is not what was foreseen, the traceback is in `log_dir`, and the message ends with
-    its path from the results folder, which is two folders up.
+    Raises PpbenchError; of what nobody foresaw, the traceback is in the job's `log_dir`, in the file that it names.
     """
     try:
-        return _prepared(job, progress)
+        with _foreseen(job):
+            return _prepared(job, progress)
     except PreparationFailed as error:
         if not error.traceback:
             raise
-        path = log_dir / TRACEBACK_FILE
-        write_atomically(path, error.traceback.encode())
-        raise PreparationFailed(f"{error}; traceback in {path.relative_to(log_dir.parent.parent)}") from error
+        raise PreparationFailed(f"{error}{tracebacks.keep(error.traceback, log_dir, 'prepare.txt')}") from error
+
+
+@contextlib.contextmanager
+def _foreseen(job: Job) -> Iterator[None]:
+    """Inside, whatever a plugin raises becomes a PpbenchError."""
+    try:
+        yield
+    except PpbenchError:
+        raise
+    except Exception as error:
+        printed = "".join(traceback.format_exception(error))
+        raise PreparationFailed(f"{job.title} could not be prepared: {told(error)}", printed) from error
 
 
 def _prepared(job: Job, progress: Progress) -> Prepared:
@@ -96,42 +105,28 @@ def _prepared(job: Job, progress: Progress) -> Prepared:
 
 
 def prepare_all(jobs: Sequence[Job], progress: Progress = silent) -> None:
-    """Prepare all jobs that can run here, one core each; one that fails here fails again, and says why, when it is run.
-
-    Raises DataError at once for a data set that cannot be had.
-    """
-    able = [job for job in jobs if _is_available(job)]
-    for source in {job.dataset for job in able}:
-        load_dataset(source, progress)
+    """Prepare all jobs that can be, one core each; one that fails here fails again, and says why, when it is run."""
+    able = [job for job in jobs if _has_what_it_needs(job, progress)]
     with contextlib.suppress(PpbenchError):
         _work(able, progress, at_once=n_cpus())
 
 
-def _is_available(job: Job) -> bool:
+def _has_what_it_needs(job: Job, progress: Progress) -> bool:
     try:
-        job.check_available()
-    except UnavailableError:
+        with _foreseen(job):
+            job.check_available()
+            load_dataset(job.dataset, progress)
+    except PpbenchError:
         return False
     return True
 
 
 def _find(job: Job) -> Prepared | None:
     task, model_cost = load_task(job)
-    try:
-        job.scheme.check(task)
-        key = _key(job.scheme, task)
-    except PpbenchError:
-        raise
-    except Exception as error:  # a plugin may raise anything
-        raise _accident(job, error) from error
+    job.scheme.check(task)
+    key = _key(job.scheme, task)
     entry = cache.lookup(_KIND, key)
     return Prepared(task, entry.content, entry.cost, model_cost) if entry else None
-
-
-def _accident(job: Job, error: Exception) -> PreparationFailed:
-    """What no plugin should raise."""
-    told = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return PreparationFailed(f"{job.title} could not be prepared: {told}", "".join(traceback.format_exception(error)))
 
 
 def _key(scheme: Scheme, task: Task) -> Mapping[str, Any]:
@@ -250,14 +245,10 @@ def main() -> int:
     try:
         given = json.load(sys.stdin)
         job = Job.from_config(given["config"], given["classes"])
-        try:
+        with _foreseen(job):
             task, _ = load_task(job, progress)
             job.scheme.check(task)
             cache.cached(_KIND, _key(job.scheme, task), lambda: job.scheme.prepare(task))
-        except PpbenchError:
-            raise
-        except Exception as error:  # a plugin may raise anything
-            raise _accident(job, error) from error
     except PpbenchError as error:
         failure = {"reason": str(error), "traceback": getattr(error, "traceback", "")}
         print(json.dumps({"failure": failure}), file=says)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import json
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
 from ppbench.data.dataset import DatasetSource
-from ppbench.errors import UnavailableError, unknown
+from ppbench.errors import UnavailableError, told, unknown
 from ppbench.models.model import Model
 from ppbench.plugin import Plugin
 from ppbench.scheme import Scheme
@@ -37,14 +38,12 @@ class Registry(Generic[P]):
             raise unknown(self.what, name, declared)
         try:
             plugin = declared[name].load()
-        except Exception as error:
-            raise UnavailableError(
-                f"{self.what} '{name}' cannot be imported ({type(error).__name__}: {error})"
-            ) from error
+        except (Exception, SystemExit) as error:
+            raise UnavailableError(f"{self.what} '{name}' cannot be imported ({told(error)})") from error
         if not (isinstance(plugin, type) and issubclass(plugin, self.base)):
             raise UnavailableError(f"{self.what} '{name}': {declared[name].value} is no {self.base.__name__}")
-        if plugin.name != name:
-            raise UnavailableError(f"{self.what} '{name}' calls itself '{plugin.name}': the two must agree")
+        if fault := _fault(plugin, name):
+            raise UnavailableError(f"{self.what} '{name}' {fault}")
         return plugin
 
     def why_not(self, name: str) -> str | None:
@@ -53,11 +52,28 @@ class Registry(Generic[P]):
             reason = self.load(name).why_not()
         except UnavailableError as error:
             return str(error)
+        except Exception as error:  # a plugin may raise anything
+            return f"{self.what} '{name}' cannot say whether it can run here ({told(error)})"
         return reason and f"{self.what} {reason}"
 
     @functools.lru_cache(maxsize=1)  # noqa: B019 - a registry lives as long as the process
     def _declared(self) -> dict[str, EntryPoint]:
         return {entry.name: entry for entry in entry_points(group=self.group)}
+
+
+def _fault(plugin: type[Plugin], name: str) -> str | None:
+    """What makes it useless even to name the plugin in a list or a configuration."""
+    annotated = [item for cls in plugin.__mro__ for item in vars(cls).get("__annotations__", {}).items()]
+    awaited = {attribute for attribute, hint in annotated if "ClassVar" in str(hint)}
+    if lacking := sorted(attribute for attribute in awaited if not hasattr(plugin, attribute)):
+        return f"has no {' and no '.join(lacking)}"
+    if plugin.name != name:
+        return f"calls itself '{plugin.name}': the two must agree"
+    try:
+        json.dumps(plugin.defaults())
+    except Exception as error:  # no dataclass, an option without a default or with one that no file can hold
+        return f"has options that no configuration can hold ({told(error)})"
+    return None
 
 
 SCHEMES: Registry[Scheme] = Registry("scheme", "ppbench.schemes", Scheme)

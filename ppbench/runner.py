@@ -11,11 +11,10 @@ from ppbench.errors import PpbenchError
 from ppbench.job import Job
 from ppbench.prepare import prepare_all
 from ppbench.records import JobRecord
-from ppbench.task import load_dataset
 
 
 def prepare_jobs(runs: Iterable[tuple[Job, Path, bool]], display: Display) -> None:
-    """Prepare what `run_job` will measure: (job, results folder, resume) of each. Raises PpbenchError as it does."""
+    """Prepare what `run_job` will measure: (job, results folder, resume) of each."""
     waiting = {job.id: job for job, folder, resume in runs if not (resume and measured_before(job, folder))}
     prepare_all(list(waiting.values()), display)
 
@@ -23,12 +22,11 @@ def prepare_jobs(runs: Iterable[tuple[Job, Path, bool]], display: Display) -> No
 def run_job(job: Job, results_dir: Path, resume: bool, display: Display) -> JobRecord:
     """Measure a job, unless `resume` finds it measured well already.
 
-    Raises PpbenchError if the results folder is unusable, DataError with the manual steps if there is no data.
+    Raises PpbenchError if the results folder is unusable.
     """
     if resume and (done := measured_before(job, results_dir)):
         display.finished(f"{job.title}: measured before, left as it is")
         return done
-    load_dataset(job.dataset, display)
     record = experiment.run(job, results_dir, display)
     display.finished(f"{job.title}: {_outcome(record)}")
     return record

@@ -45,7 +45,8 @@ class SchemeCard:
     """What is protected from whom."""
     guarantee: str
     """What is promised and what that assumes."""
-    task: TaskKind
+    task: TaskKind | None
+    """None only where the scheme cannot be imported, and so cannot say."""
     computation: Computation | None
     """The paper's own label of the participant's computation; None where it gives none."""
     communication: Communication | None

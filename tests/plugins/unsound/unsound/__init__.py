@@ -1,0 +1,1 @@
+"""Plugins that are broken in ways that only their installation shows."""
