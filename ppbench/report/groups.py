@@ -83,6 +83,14 @@ def grouped(jobs: Sequence[JobRecord]) -> list[Group]:
     return [_group(group, [other[0] for other in together]) for group in together]
 
 
+def dataset_title(groups: Sequence[Group]) -> str:
+    """Data set of groups that share it, and of model and number of samples what they share too."""
+    models = {group.task[1] for group in groups}
+    counts = {count for group in groups for count in group.values("n_samples")}
+    title = [groups[0].task[0], *(models if len(models) == 1 else ())]
+    return ", ".join([*title, *(f"{int(count):,} samples" for count in counts if len(counts) == 1)])
+
+
 def task_title(groups: Sequence[Group]) -> str:
     """Data set, model and number of samples of groups that share a task, such as "mnist, lenet, 10,000 samples"."""
     counts = {int(count) for group in groups for count in group.values("n_samples")}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ppbench.records import JobRecord
 from ppbench.report import units
-from ppbench.report.groups import Group, grouped, task_title
+from ppbench.report.groups import Group, dataset_title, grouped
 
 _HEADER: tuple[str, ...] = (
     "scheme",
@@ -34,21 +34,33 @@ _NOTE = (
 
 
 def text_table(jobs: Sequence[JobRecord]) -> str:
-    """A table per data set and model, one row per scheme and variant; below, why jobs failed or could not run."""
+    """A table per data set, one row per scheme and variant; below, why jobs failed or could not run."""
     groups = grouped(jobs)
-    parts = [_task_table(list(members)) for _, members in itertools.groupby(groups, key=lambda group: group.task)]
+    parts = [_dataset_table(list(members)) for _, members in itertools.groupby(groups, key=lambda group: group.task[0])]
     return "\n\n".join([*parts, _NOTE, *_reasons(groups)]) + "\n"
 
 
-def _task_table(groups: Sequence[Group]) -> str:
-    header, rows = _HEADER, [_cells(group) for group in groups]
+def _dataset_table(groups: Sequence[Group]) -> str:
+    """Columns for the model, the number of samples and a third party's bytes only where they tell rows apart."""
+    text, numbers = list(_HEADER[:_N_TEXT_COLUMNS]), list(_HEADER[_N_TEXT_COLUMNS:])
+    rows = [_cells(group) for group in groups]
+    texts, figures = [row[:_N_TEXT_COLUMNS] for row in rows], [row[_N_TEXT_COLUMNS:] for row in rows]
+    if len({group.task for group in groups}) > 1:
+        text.append("model")
+        for row, group in zip(texts, groups, strict=True):
+            row.append(group.jobs[0].model)
+    if len({group.median("n_samples") for group in groups}) > 1:
+        numbers.insert(0, "n")
+        for row, group in zip(figures, groups, strict=True):
+            row.insert(0, units.number(group.median("n_samples")))
     if any(group.median(column) for group in groups for column in _THIRD_PARTY):
-        header = (*header, "third party")
-        for row, group in zip(rows, groups, strict=True):
+        numbers.append("third party")
+        for row, group in zip(figures, groups, strict=True):
             dealt = [group.median(column) for column in _THIRD_PARTY]
             row.append(units.size(sum(value or 0.0 for value in dealt) if any(dealt) else None))
-    lines = markdown_table(header, rows, _N_TEXT_COLUMNS)
-    return "\n".join([f"{task_title(groups)}:", "", *lines])
+    whole = [[*row, *more] for row, more in zip(texts, figures, strict=True)]
+    lines = markdown_table([*text, *numbers], whole, len(text))
+    return "\n".join([f"{dataset_title(groups)}:", "", *lines])
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], n_text_columns: int) -> list[str]:
