@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 import numpy as np
 
 from ppbench.bundle import Array, Tree
-from ppbench.data.dataset import Dataset, unit
+from ppbench.data.dataset import Dataset, label_type, unit
 from ppbench.errors import ConfigError, ProtocolError
 from ppbench.macs import Macs
 from ppbench.models.network import Network
@@ -80,6 +80,11 @@ class TaskFacts:
         """Values per sample."""
         return math.prod(self.sample_shape)
 
+    @property
+    def label_type(self) -> np.dtype[Any]:
+        """Of the task's labels, in memory and on the wire: one byte each for up to 256 classes."""
+        return label_type(self.n_classes)
+
     def unit(self, samples: Array) -> Array:
         """Raw samples (n, d) as the float32 in [0, 1] that models take.
 
@@ -99,7 +104,7 @@ class TrainedModel:
     name: str
     network: Network
     answers: Array
-    """(n_test,) uint8: its labels for the clear test samples."""
+    """(n_test,) of the task's label type: its labels for the clear test samples."""
     accuracy: float
     """Of these answers, in [0, 1], over the whole test split."""
     key: Mapping[str, Any]
@@ -156,7 +161,7 @@ class Shard:
     samples: Array
     """(n, d), raw."""
     labels: Array
-    """(n,) uint8."""
+    """(n,) of the task's label type."""
 
 
 class Batch:

@@ -10,8 +10,9 @@ import numpy as np
 
 from ppbench import cache
 from ppbench.bundle import Array
+from ppbench.data.checks import checked
 from ppbench.data.dataset import Dataset, DatasetSource, unit
-from ppbench.errors import ConfigError
+from ppbench.errors import ConfigError, DataError, PpbenchError, ProtocolError
 from ppbench.job import Job
 from ppbench.models.model import Model
 from ppbench.models.network import Network
@@ -29,21 +30,31 @@ class Share:
     samples: Array
     """(n, d), raw."""
     labels: Array
-    """(n,) uint8."""
+    """(n,) of the task's label type."""
     model_answers: Array
-    """(n,) uint8: what the model says of the clear samples."""
+    """(n,) of the same: what the model says of the clear samples."""
 
 
 _loaded: dict[DatasetSource, Dataset] = {}
 
 
 def load_dataset(source: DatasetSource, progress: Progress = silent) -> Dataset:
-    """The data set, fetched and verified once a process. Raises DataError."""
+    """The data set, fetched and checked once a process. Raises DataError, whatever is wrong with it."""
     if source not in _loaded:
         progress(f"fetching {source.name}", 0, 1)
-        _loaded[source] = source.load()
+        _loaded[source] = checked(source.name, _load(source))
         progress(f"fetching {source.name}", 1, 1)
     return _loaded[source]
+
+
+def _load(source: DatasetSource) -> Any:
+    try:
+        return source.load()
+    except PpbenchError:
+        raise
+    except Exception as error:  # a plugin may raise anything
+        said = " ".join(str(error).split())
+        raise DataError(f"data set '{source.name}': load() raised {type(error).__name__}: {said}") from error
 
 
 def load_task(job: Job, progress: Progress = silent) -> tuple[Task, cache.Cost]:
@@ -99,18 +110,36 @@ def shares(task: Task, n_samples: int) -> list[Share]:
 
 
 def trained(model: Model, dataset: Dataset, progress: Progress) -> tuple[TrainedModel, cache.Cost]:
-    """The model from the cache, trained now if nobody has, and what that cost."""
+    """The model from the cache, trained now if nobody has, and what that cost.
+
+    Raises ConfigError for a model that did not converge; it is not kept.
+    """
     key = model_key(model, dataset)
 
     def train() -> Any:
         from ppbench.models.classifier import Classifier
 
         network = model.train(dataset, progress)
-        answers = Classifier(network)(unit(dataset.test.samples, dataset.sample_max))
+        _check_converged(model, network)
+        try:
+            answers = Classifier(network)(unit(dataset.test.samples, dataset.sample_max))
+        except ProtocolError as error:
+            raise _diverged(model, "outputs") from error
         return {"network": network.to_tree(), "answers": answers}
 
     entry = cache.cached(_KIND, key, train)
     answers = entry.content["answers"]
     accuracy = float((answers == dataset.test.labels).mean())
     network = Network.from_tree(entry.content["network"])
+    _check_converged(model, network)
     return TrainedModel(model.name, network, answers, accuracy, key), entry.cost
+
+
+def _check_converged(model: Model, network: Network) -> None:
+    if not network.is_finite:
+        raise _diverged(model, "weights")
+
+
+def _diverged(model: Model, what: str) -> ConfigError:
+    smaller = "a smaller model.max_lr" if "max_lr" in model.options() else "another recipe"
+    return ConfigError(f"model={model.name} did not converge: its {what} are not finite; try {smaller}")

@@ -6,8 +6,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import numpy as np
-
 from ppbench import cache
 from ppbench.bundle import Tree
 from ppbench.errors import choose
@@ -32,8 +30,8 @@ class Participant(Role["Local"]):
         self.network = Network.from_tree(party.coordinator.receive_tree("model"))
 
     def online(self, party: Party, batch: Batch) -> None:
-        """Classify here; one byte a sample tells the coordinator what was found."""
-        labels = self.network(party.task.unit(batch.samples)).argmax(axis=1).astype(np.uint8)
+        """Classify here; a label for each sample, one byte up to 256 classes, tells the coordinator what was found."""
+        labels = self.network(party.task.unit(batch.samples)).argmax(axis=1).astype(party.task.label_type)
         party.coordinator.send("labels", labels)
         party.answer(labels)
 

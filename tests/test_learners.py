@@ -14,10 +14,10 @@ from ppbench import experiment
 from ppbench.bundle import Array
 from ppbench.data.dataset import Dataset, DatasetSource, Split, unit
 from ppbench.data.digits import Digits
-from ppbench.errors import ConfigError
+from ppbench.errors import ConfigError, ProtocolError
 from ppbench.job import Job, MeasureOptions, TaskOptions
 from ppbench.learners import LEARNERS, Dnn, Knn, Learner, Svm
-from ppbench.learners.roles import LearningCoordinator, PerturbedTraining, PerturbingParticipant
+from ppbench.learners.roles import LearningCoordinator, PerturbedTraining, PerturbingParticipant, learnt
 from ppbench.party import Party
 from ppbench.records import JobRecord
 from ppbench.scheme import Role, SchemeCard, Shard
@@ -132,14 +132,13 @@ class Misbehaving(PerturbedTraining):
 
 @dataclasses.dataclass(frozen=True)
 class Few(DatasetSource):
-    """Samples of two classes out of three, or of `only` one; the first may hold a NaN."""
+    """Samples of two classes out of three, or of `only` one."""
 
     name: ClassVar[str] = "few"
     title: ClassVar[str] = "test: few samples"
 
     n_train: int = 2
     only: int = -1
-    has_nan: bool = False
 
     def load(self) -> Dataset:
         labels = np.arange(self.n_train, dtype=np.uint8) % 2
@@ -147,9 +146,7 @@ class Few(DatasetSource):
             labels[:] = self.only
         train = Split(np.eye(2, 4)[labels % 2].astype(np.float32), labels)
         test = Split(np.eye(2, 4, dtype=np.float32)[[0, 1, 0, 1]], np.array([0, 1, 0, 1], np.uint8))
-        if self.has_nan:
-            train.samples[0, 1] = np.nan
-        facts = f"{self.n_train} {self.only} {self.has_nan}"
+        facts = f"{self.n_train} {self.only}"
         return Dataset("few", train, test, (4,), 1.0, 3, facts, "made here")
 
 
@@ -210,22 +207,16 @@ def test_a_participant_with_an_empty_shard_is_classified_by_what_the_others_know
     assert value(record, "online", "accuracy") == 1
 
 
-def test_where_nobody_has_a_sample_there_is_nothing_to_learn(tmp_path: Path) -> None:
-    record = run(Misbehaving(), tmp_path, Few(n_train=0), n_participants=2)
-    assert record.status == "failed"
-    assert "nothing to learn from" in record.reason
+def test_where_nobody_has_a_sample_there_is_nothing_to_learn() -> None:
+    empty = Shard(np.empty((0, 4), np.float32), np.empty(0, np.uint8))
+    with pytest.raises(ProtocolError, match="nothing to learn from"):
+        learnt(Knn(), [empty, empty], seed=0)
 
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_a_class_missing_from_all_shards_is_got_wrong_and_nothing_else(tmp_path: Path, name: str) -> None:
     record = run(Misbehaving(learner=name), tmp_path, Few(n_train=3, only=1), n_participants=2)
     assert value(record, "online", "accuracy") == 0.5
-
-
-def test_samples_with_nan_end_the_job_with_a_reason(tmp_path: Path) -> None:
-    record = run(Misbehaving(), tmp_path, Few(has_nan=True), n_participants=2)
-    assert record.status == "failed"
-    assert "NaN" in record.reason
 
 
 def test_shards_hold_the_number_of_training_samples_asked_for(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import hashlib
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ class Split:
     samples: Array
     """(n, d), as the device stores them: uint8 for images, row-major."""
     labels: Array
-    """(n,) uint8 class indices."""
+    """(n,) class indices, once loaded of `label_type`."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -45,7 +46,7 @@ class Dataset:
     sample_shape: tuple[int, ...]
     """The shape of one sample, such as (28, 28); its product is d."""
     sample_max: float
-    """The raw value that stands for 1.0: models see samples / sample_max."""
+    """The raw value that stands for 1.0, and the largest there is: models see samples / sample_max."""
     n_classes: int
     sha256: str
     """Hex digest of the raw content, whatever container or route it came by."""
@@ -61,7 +62,15 @@ class DatasetSource(Plugin, abc.ABC):
 
     @abc.abstractmethod
     def load(self) -> Dataset:
-        """The whole data set, verified. Raises DataError with the exact manual steps if it cannot be had."""
+        """The whole data set, verified. Raises DataError with the exact manual steps if it cannot be had.
+
+        `ppbench.data.checks` says what it must be; anything else raised here is the reason why the job failed.
+        """
+
+
+def label_type(n_classes: int) -> np.dtype[Any]:
+    """The type of labels everywhere, on the wire too: one byte for up to 256 classes, two for up to 65,536."""
+    return np.min_scalar_type(n_classes - 1)
 
 
 def unit(samples: Array, sample_max: float) -> Array:

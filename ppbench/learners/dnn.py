@@ -53,4 +53,4 @@ class Dnn:
             route="",
         )
         classifier = Classifier(fit(untrained, dataset, RECIPE, random, silent, what="training dnn"))
-        return lambda raw: classes[classifier(scaled(raw))].astype(np.uint8)
+        return lambda raw: classes[classifier(scaled(raw))]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ppbench.bundle import Array
 
 N_NEIGHBOURS = 3
@@ -32,8 +30,8 @@ class TrainedKnn:
         self._classifier = classifier
 
     def __call__(self, samples: Array) -> Array:
-        """(n, k) -> (n,) uint8; of equally many votes, the lowest label wins."""
-        labels: Array = self._classifier.predict(samples).astype(np.uint8)
+        """(n, k) -> (n,) of the labels' type; of equally many votes, the lowest label wins."""
+        labels: Array = self._classifier.predict(samples)
         return labels
 
     def distances(self, samples: Array, n_neighbours: int) -> Array:

@@ -100,9 +100,9 @@ class LearningCoordinator(Role[S]):
     def received_shard(self, party: Party, participant: Channel) -> Shard:
         """What a participant sent in `train`; it may be empty. Raises ProtocolError for what cannot be learnt from."""
         labels = participant.receive("shard labels")
-        if labels.ndim != 1 or labels.dtype != np.uint8 or labels.max(initial=0) >= party.task.n_classes:
+        if labels.ndim != 1 or labels.dtype != party.task.label_type or labels.max(initial=0) >= party.task.n_classes:
             found = f"{labels.dtype} {labels.shape} up to {labels.max(initial=0)}"
-            due = f"uint8 (n,) below {party.task.n_classes}"
+            due = f"{party.task.label_type} (n,) below {party.task.n_classes}"
             raise ProtocolError(f"{participant.peer} sent labels {found} where {due} are due")
         parts = [np.empty((0, self.scheme.width(party.task)), np.float32)]
         while (n := sum(map(len, parts))) < len(labels):

@@ -42,22 +42,22 @@ class Svm:
     def fit(self, samples: Array, labels: Array, seed: int) -> TrainedSvm:
         """See `Learner.fit`; nothing is random."""
         if (labels == labels[0]).all():
-            return TrainedSvm(None, int(labels[0]))
-        return TrainedSvm(self._new_machine().fit(samples, labels), int(labels[0]))
+            return TrainedSvm(None, labels[:1])
+        return TrainedSvm(self._new_machine().fit(samples, labels), labels[:1])
 
 
 class TrainedSvm:
     """Answers with the class that wins most pairs."""
 
-    def __init__(self, machine: Any, only_class: int) -> None:
+    def __init__(self, machine: Any, only_class: Array) -> None:
         self._machine = machine
         self._only_class = only_class
 
     def __call__(self, samples: Array) -> Array:
-        """(n, k) -> (n,) uint8."""
+        """(n, k) -> (n,) of the labels' type."""
         if self._machine is None:
-            return np.full(len(samples), self._only_class, np.uint8)
-        labels: Array = self._machine.predict(samples).astype(np.uint8)
+            return np.repeat(self._only_class, len(samples))
+        labels: Array = self._machine.predict(samples)
         return labels
 
     def decision_values(self, samples: Array) -> Array:

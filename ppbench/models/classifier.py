@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ppbench.bundle import Array
+from ppbench.data.dataset import label_type
+from ppbench.errors import ProtocolError
 from ppbench.models.network import Network
 
 _CHUNK = 1000
@@ -12,18 +14,22 @@ _CHUNK = 1000
 
 
 class Classifier:
-    """(n, d) float32 in [0, 1] -> (n,) uint8: the class with the largest output."""
+    """(n, d) float32 in [0, 1] -> (n,) of `label_type`: the class with the largest output."""
 
     def __init__(self, network: Network) -> None:
         self._module = network.to_torch().eval()
+        self._n_classes = network.shapes[-1][0]
 
     def __call__(self, samples: Array) -> Array:
-        """Classify, in chunks so that memory stays small."""
+        """Classify, in chunks so that memory stays small. Raises ProtocolError if an output is not finite."""
         import torch
 
-        labels = np.empty(len(samples), np.uint8)
+        labels = np.empty(len(samples), label_type(self._n_classes))
         with torch.inference_mode():
             for start in range(0, len(samples), _CHUNK):
                 chunk = slice(start, start + _CHUNK)
-                labels[chunk] = self._module(torch.from_numpy(samples[chunk])).argmax(dim=1).numpy()
+                outputs = self._module(torch.from_numpy(samples[chunk])).numpy()
+                if not np.isfinite(outputs).all():
+                    raise ProtocolError("the network's outputs for these samples are not finite")
+                labels[chunk] = outputs.argmax(axis=1)
         return labels

