@@ -27,6 +27,7 @@ from ppbench.scheme import Scheme, TaskFacts
 from schemes.cryptonets import CryptoNets, latency, parameters
 from schemes.cryptonets.layout import HIDDEN, Layers, Layout
 from tests.watched_cryptonets import HOLDS_KEY, KEY, Careless, Watched
+from tests.zero_layer import ZeroLayer
 
 pytest.importorskip("tenseal")
 
@@ -246,6 +247,41 @@ def test_logits_up_to_the_limit_do_not_wrap() -> None:
     server.load(client.public_material())
     decrypted = client.decrypt(server.evaluate(client.encrypt(images(1))))
     np.testing.assert_allclose(decrypted, 0.99 * limit, atol=1)
+
+
+def test_weights_that_are_0_leave_the_logits_as_they_are() -> None:
+    scheme, network = CryptoNets(), untrained()
+    convolution, square, flatten, hidden, again, last = network.layers
+    assert isinstance(convolution, Conv2d)
+    assert isinstance(hidden, Linear)
+    assert isinstance(last, Linear)
+    # With one weight a map, most products of weights and pixels have none; and there are a dead neuron and logit.
+    kernels, dense, output = np.zeros_like(convolution.weight), hidden.weight.copy(), last.weight.copy()
+    kernels[:, 0, 3, 3] = convolution.weight[:, 0, 3, 3] + 0.5
+    dense[1], output[2] = 0, 0
+    layers = (Conv2d(kernels, convolution.bias, 3), square, flatten, Linear(dense, hidden.bias), again)
+    sparse = Network(network.input_shape, (*layers, Linear(output, last.bias)))
+    scheme.module.check(scheme, sparse, MNIST)
+    module: Any = scheme.module
+    client, server = module.Client(scheme, MNIST), module.Server(scheme, sparse)
+    server.load(client.public_material())
+    logits, plain = client.decrypt(server.evaluate(client.encrypt(images(1)))), sparse(images(1))
+    np.testing.assert_allclose(logits, plain, atol=0.1)
+
+
+def test_a_layer_of_zeros_is_refused_before_any_party_starts(tmp_path: Path) -> None:
+    record = experiment.run(Job(CryptoNets(), Digits(), ZeroLayer(where=3), TaskOptions(n_samples=2)), tmp_path)
+    assert record.status == "failed"
+    assert record.reason == "model: all weights of layer 3 are 0, so no logit depends on the sample"
+
+
+def test_a_layer_whose_weights_round_to_0_is_refused() -> None:
+    scheme, network = CryptoNets(), untrained()
+    convolution, *others = network.layers
+    assert isinstance(convolution, Conv2d)
+    faint = dataclasses.replace(convolution, weight=convolution.weight * 1e-6)
+    with pytest.raises(ConfigError, match=r"scheme.scale_bits: 14 are too few for a layer in which all weights round"):
+        scheme.module.check(scheme, Network(network.input_shape, (faint, *others)), MNIST)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -208,6 +208,37 @@ def test_encrypted_logits_are_those_of_the_network(kind: str) -> None:
         np.testing.assert_allclose(logits, plain, atol=LARGEST_ERROR[kind] * np.abs(plain).max())
 
 
+def with_zeros(network: Network, **zeros: tuple[int, ...]) -> Network:
+    """The same with no weight for these outputs of the layers `first`, `second` and `third`."""
+    layers, weighted = list(network.layers), {"first": 0, "second": 3, "third": 5}
+    for name, outputs in zeros.items():
+        layer = layers[weighted[name]]
+        assert isinstance(layer, Conv2d | Linear)
+        weight = layer.weight.copy()
+        weight[list(outputs)] = 0
+        layers[weighted[name]] = dataclasses.replace(layer, weight=weight)
+    return Network(network.input_shape, tuple(layers))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_dead_neurons_leave_the_logits_as_they_are(kind: str) -> None:
+    scheme, network = KINDS[kind], with_zeros(small_network(), first=(1,), second=(0, 3))
+    scheme.module.check(scheme, network, FACTS)
+    client, server = pair(scheme, network)
+    samples = images(20)
+    logits, plain = client.decrypt(server.evaluate(client.encrypt(samples))), network(samples)
+    np.testing.assert_allclose(logits, plain, atol=LARGEST_ERROR[kind] * np.abs(plain).max())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_logit_that_no_sample_changes_is_refused(kind: str) -> None:
+    scheme = KINDS[kind]
+    for zeros, index in (({"third": (2,)}, 2), ({"second": range(5)}, 0), ({"first": range(2)}, 0)):
+        network = with_zeros(small_network(), **{name: tuple(outputs) for name, outputs in zeros.items()})
+        with pytest.raises(ConfigError, match=f"model: logit {index} is the same for every sample"):
+            scheme.module.check(scheme, network, FACTS)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_logits_up_to_the_limit_do_not_wrap(kind: str) -> None:
     scheme, network = KINDS[kind], small_network()

@@ -53,6 +53,42 @@ def affine_maps(network: Network, n_squares: int) -> list[Affine]:
     return [_affine(layers, shape) for layers, shape in zip(segments, shapes, strict=True)]
 
 
+def without_constants(maps: Sequence[Affine], rounded: Sequence[Array]) -> list[Affine]:
+    """The maps of a network with `rounded` for their matrices, in which no constant is multiplied by a weight.
+
+    An output that has no weight but 0 is the same for every sample: its square goes into the biases of the next map.
+    """
+    inputs = maps[0].matrix.shape[1]
+    constant: Array = np.zeros(inputs, bool)
+    squares: Array = np.zeros(inputs)
+    found = []
+    for affine, matrix in zip(maps, rounded, strict=True):
+        bias = affine.bias + affine.matrix[:, constant] @ squares[constant]
+        found.append(Affine(np.where(constant, 0, matrix), bias))
+        constant, squares = np.asarray((found[-1].matrix == 0).all(axis=1)), bias**2
+    return found
+
+
+def check_weights(maps: Sequence[Affine], rounded: Sequence[Affine], bits: Sequence[int]) -> None:
+    """Raise ConfigError if weights that round to 0, or are 0, leave nothing to compute on ciphertexts.
+
+    `rounded` are the maps with weights of so many bits behind the point, without constants.
+    """
+    exact = without_constants(maps, [affine.matrix for affine in maps])
+    for index, (one, other, n_bits) in enumerate(zip(exact, rounded, bits, strict=True)):
+        lost = one.matrix.any(axis=1) & ~other.matrix.any(axis=1)
+        # Of the first layer's many outputs, some may vanish.
+        if lost.any() and (index > 0 or not other.matrix.any()):
+            raise ConfigError(
+                f"scheme.scale_bits: {n_bits} are too few for a layer in which all weights of an output round to 0"
+            )
+    if not (depends := exact[-1].matrix.any(axis=1)).all():
+        raise ConfigError(
+            f"model: logit {int(depends.argmin())} is the same for every sample, because weights are 0; a ciphertext "
+            "of what is constant would hide nothing"
+        )
+
+
 def _affine(layers: Sequence[Layer], shape: Shape) -> Affine:
     width = math.prod(shape)
     without_bias = [

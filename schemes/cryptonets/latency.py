@@ -96,6 +96,39 @@ class Client:
         return seal.save(self._encryptor.encrypt_symmetric(plaintext))
 
 
+class Weights:
+    """The network's weights as plaintexts, each with the rotation that goes with it.
+
+    Those that round to 0 are left out: SEAL refuses to multiply by 0, because the product would hide nothing.
+    """
+
+    def __init__(self, context: Seal, layout: Layout, layers: Layers, parameters: Parameters) -> None:
+        """Raises ConfigError if of a layer none is left."""
+        import tenseal.sealapi as sealapi
+
+        self._sealapi = sealapi
+        self._encoder = sealapi.CKKSEncoder(context)
+        top, bottom = seal.levels(context)
+        _, convolution, hidden, output = parameters.scale_bits
+        self.convolution = self._layer(layout.map_rotations, layout.convolution(layers.convolution), top, convolution)
+        self.hidden = self._layer(layout.feature_rotations, layout.hidden(layers.hidden), top, hidden)
+        self.output = self._layer([0], [layout.output(layers.output)], bottom, output)
+
+    def encode(self, values: Array, level: Seal, scale: float) -> Seal:
+        """(slots,) -> a plaintext."""
+        plaintext = self._sealapi.Plaintext()
+        self._encoder.encode(values.tolist(), level, scale, plaintext)
+        return plaintext
+
+    def _layer(
+        self, rotations: Sequence[int], vectors: Sequence[Array], level: Seal, bits: int
+    ) -> list[tuple[int, Seal]]:
+        encoded = [(by, self.encode(v, level, 2.0**bits)) for by, v in zip(rotations, vectors, strict=True)]
+        if found := [(by, weights) for by, weights in encoded if not weights.is_zero()]:
+            return found
+        raise ConfigError(f"scheme.scale_bits: {bits} are too few for a layer in which all weights round to 0")
+
+
 class Server:
     """The coordinator's part: weights, and keys that cannot decrypt."""
 
@@ -105,21 +138,17 @@ class Server:
         self._sealapi = sealapi
         parameters = Parameters.chosen(scheme, RECOMMENDED)
         self._context = parameters.context()
-        self._encoder = sealapi.CKKSEncoder(self._context)
         self._evaluator = sealapi.Evaluator(self._context)
         self._layout = Layout(parameters.n_slots, network.input_shape[1:], network.shapes[-1][0])
         self._encode_weights(Layers.of(network), parameters)
 
     def _encode_weights(self, layers: Layers, parameters: Parameters) -> None:
+        layout = self._layout
+        self._weights = Weights(self._context, layout, layers, parameters)
+        encode, scales = self._weights.encode, Scales.of(parameters, self._context)
         top, bottom = seal.levels(self._context)
-        _, convolution, hidden, output = (2.0**bits for bits in parameters.scale_bits)
-        scales = Scales.of(parameters, self._context)
-        layout, encode = self._layout, self._encode
-        self._convolution = [encode(v, top, convolution) for v in layout.convolution(layers.convolution)]
         self._convolution_bias = encode(layout.convolution_bias(layers.convolution), top, scales.features)
-        self._hidden = [encode(v, top, hidden) for v in layout.hidden(layers.hidden)]
         self._hidden_bias = encode(layout.hidden_bias(layers.hidden), top, scales.hidden)
-        self._output = encode(layout.output(layers.output), bottom, output)
         self._output_bias = encode(layout.output_bias(layers.output), bottom, scales.logits)
         self._rounding = Rounding(self._context, scales.logits)
 
@@ -137,30 +166,23 @@ class Server:
         return seal.join([self._rounding.shorten(self._network(image)) for image in images])
 
     def _network(self, image: Seal) -> Seal:
-        layout, evaluator = self._layout, self._evaluator
+        layout, evaluator, network = self._layout, self._evaluator, self._weights
 
-        products = [self._times(image, weights) for weights in self._convolution]
-        features = self._sum(map(self._rotated, products, layout.map_rotations))
+        features = self._sum(self._rotated(self._times(image, weights), by) for by, weights in network.convolution)
         self._fold(features, layout.pixel_sums)
         evaluator.add_plain_inplace(features, self._convolution_bias)
         self._square(features)
 
-        moved = (self._rotated(features, rotation) for rotation in layout.feature_rotations)
-        hidden = self._sum(map(self._times, moved, self._hidden))
+        hidden = self._sum(self._times(self._rotated(features, by), weights) for by, weights in network.hidden)
         self._fold(hidden, layout.block_sums)
         evaluator.add_plain_inplace(hidden, self._hidden_bias)
         evaluator.rescale_to_next_inplace(hidden)
         self._square(hidden)
 
-        logits = self._times(hidden, self._output)
+        logits = self._sum(self._times(hidden, weights) for _, weights in network.output)
         self._fold(logits, layout.class_sums)
         evaluator.add_plain_inplace(logits, self._output_bias)
         return logits
-
-    def _encode(self, values: Array, level: Seal, scale: float) -> Seal:
-        plaintext = self._sealapi.Plaintext()
-        self._encoder.encode(values.tolist(), level, scale, plaintext)
-        return plaintext
 
     def _times(self, ciphertext: Seal, weights: Seal) -> Seal:
         product = self._sealapi.Ciphertext(self._context)
@@ -194,14 +216,14 @@ def check(scheme: CryptoNets, network: Network, task: TaskFacts) -> None:
     """Raise ConfigError unless this network can be computed with these parameters; no key is made."""
     parameters = Parameters.chosen(scheme, RECOMMENDED)
     parameters.check(n_primes=3, n_scales=4)
-    Layers.of(network)
-    _layout(parameters, task)
+    layers, layout = Layers.of(network), _layout(parameters, task)
     if (bits := _hidden_bits(parameters)) < _MIN_HIDDEN_BITS:
         raise ConfigError(
             f"scheme.scale_bits={list(parameters.scale_bits)} leave the hidden layer {bits} bits after its rescaling "
             f"by {parameters.modulus_bits[1]}: twice the first two plus the third must be at least "
             f"{parameters.modulus_bits[1] + _MIN_HIDDEN_BITS}"
         )
+    Weights(parameters.context(), layout, layers, parameters)
 
 
 def largest_logit(scheme: CryptoNets, task: TaskFacts) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from ppbench.bundle import Tree
 from ppbench.errors import ConfigError, choose, in_range
 from ppbench.he import seal
-from ppbench.models.network import Network
+from ppbench.models.network import Conv2d, Linear, Network
 from ppbench.party import Party
 from ppbench.scheme import Batch, Role, Scheme, SchemeCard, Task, TaskFacts
 from schemes.cryptonets import packing
@@ -114,6 +114,9 @@ class CryptoNets(Scheme):
     def check(self, task: Task) -> None:
         """Refuse parameters that are insecure or too small, and networks with another activation than the square."""
         network = task.model.network
+        for index, layer in enumerate(network.layers):
+            if isinstance(layer, Conv2d | Linear) and not layer.weight.any():
+                raise ConfigError(f"model: all weights of layer {index} are 0, so no logit depends on the sample")
         self.module.check(self, network, task.facts)
         largest, limit = float(np.abs(network(_test_samples(task))).max()), self.module.largest_logit(self, task.facts)
         if largest > limit:

@@ -139,7 +139,8 @@ class Server:
         *packed, seeds = arrays
         second = self._first_layers(packed, self._expanded(seeds), self._primes)
         squares = [
-            self._second_square(residues, bias) for residues, bias in zip(second, self._second.bias, strict=True)
+            self._second_square(residues, bias) if weights.any() else None
+            for residues, weights, bias in zip(second, self._second.matrix, self._second.bias, strict=True)
         ]
         return [
             save(self._logit(squares, weights, bias))
@@ -164,11 +165,11 @@ class Server:
         self._evaluator.square_inplace(ciphertext)
         return ciphertext
 
-    def _logit(self, squares: Sequence[Seal], weights: Array, bias: float) -> Seal:
+    def _logit(self, squares: Sequence[Seal | None], weights: Array, bias: float) -> Seal:
         terms = []
         for square, weight in zip(squares, weights, strict=True):
-            # SEAL refuses to multiply by 0: the product would hide nothing.
-            if weight:
+            # SEAL refuses to multiply by 0: the product would hide nothing. A square that is constant has weight 0.
+            if weight and square is not None:
                 plaintext, term = self._sealapi.Plaintext(), self._sealapi.Ciphertext()
                 self._encoder.encode(float(weight) / self._third_scale, square.parms_id(), self._third_scale, plaintext)
                 self._evaluator.multiply_plain(square, plaintext, term)

@@ -12,7 +12,7 @@ from ppbench.errors import ConfigError, in_range
 from ppbench.he.seal import Seal, check_secure
 from ppbench.models.network import Network
 from ppbench.scheme import TaskFacts
-from schemes.cryptonets.affine import Affine, affine_maps
+from schemes.cryptonets.affine import Affine, affine_maps, check_weights, without_constants
 from schemes.cryptonets.parameters import Parameters
 from schemes.cryptonets.residues import MAX_PRIME_BITS, MAX_ROW_NORM, row_norm
 
@@ -63,20 +63,19 @@ def context(scheme: CryptoNets) -> Seal:
 class Quantised:
     """The affine maps of a network as integers: weights times 2^scale, rounded."""
 
+    exact: list[Affine]
+    """As they were."""
     maps: list[Affine]
-    """Their biases are not scaled."""
+    """Without constants; their biases are not scaled."""
     weight_bits: tuple[int, ...]
 
     @classmethod
     def of(cls, network: Network, scale_bits: tuple[int, ...]) -> Quantised:
         """`scale_bits` as in `Parameters`, the pixels' first. Raises ConfigError for another kind of network."""
         weight_bits = scale_bits[1:]
-        maps = affine_maps(network, N_SQUARES)
-        integers = [
-            Affine(np.rint(affine.matrix * 2.0**bits), affine.bias)
-            for affine, bits in zip(maps, weight_bits, strict=True)
-        ]
-        return cls(integers, weight_bits)
+        exact = affine_maps(network, N_SQUARES)
+        integers = [np.rint(affine.matrix * 2.0**bits) for affine, bits in zip(exact, weight_bits, strict=True)]
+        return cls(exact, without_constants(exact, integers), weight_bits)
 
 
 def largest_logit(scheme: CryptoNets, task: TaskFacts) -> float:
@@ -136,11 +135,7 @@ def _check_weights(quantised: Quantised, task: TaskFacts, largest: float) -> Non
         if row_norm(affine.matrix) > MAX_ROW_NORM:
             excess = math.ceil(math.log2(row_norm(affine.matrix) / MAX_ROW_NORM))
             raise ConfigError(f"scheme.scale_bits: {bits} for these weights must be at most {bits - excess}")
-    for affine, bits in zip(behind, quantised.weight_bits[1:], strict=True):
-        if not (affine.matrix != 0).any(axis=1).all():
-            raise ConfigError(
-                f"scheme.scale_bits: {bits} are too few for a layer in which all weights of an output round to 0"
-            )
+    check_weights(quantised.exact, quantised.maps, quantised.weight_bits)
     if (bias := float(np.abs(behind[-1].bias).max())) >= largest / 2:
         raise ConfigError(
             f"model: the last layer has a bias of {bias:.3g}; scheme.scale_bits and scheme.modulus_bits have room for "

@@ -17,7 +17,7 @@ from ppbench.he import seal
 from ppbench.he.seal import Seal
 from ppbench.models.network import Network
 from ppbench.scheme import TaskFacts
-from schemes.cryptonets.affine import Affine, affine_maps
+from schemes.cryptonets.affine import Affine, affine_maps, check_weights, without_constants
 from schemes.cryptonets.parameters import Parameters
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Server:
         import tenseal
 
         self._tenseal = tenseal
-        self._maps = affine_maps(network, _N_SQUARES)
+        self._maps = _maps(scheme, affine_maps(network, _N_SQUARES))
 
     def load(self, public_material: Sequence[Array]) -> None:
         """Take the participant's context. Raises ProtocolError if it is none."""
@@ -85,12 +85,15 @@ class Server:
 
     def evaluate(self, arrays: Sequence[Array]) -> list[Array]:
         """What the client encrypted -> a vector of logits for each class."""
-        values = [_vector(self._tenseal, self._context, item) for item in seal.split(arrays)]
+        values: list[Seal] = [_vector(self._tenseal, self._context, item) for item in seal.split(arrays)]
         n_pixels = self._maps[0].matrix.shape[1]
         if len(values) != n_pixels:
             raise ProtocolError(f"{len(values)} encrypted pixels instead of {n_pixels}")
         for affine in self._maps[:-1]:
-            values = [_weighted_sum(values, affine, row).square() for row in range(len(affine.bias))]
+            values = [
+                _weighted_sum(values, affine, row).square() if affine.matrix[row].any() else None
+                for row in range(len(affine.bias))
+            ]
         logits = [_weighted_sum(values, self._maps[-1], row) for row in range(len(self._maps[-1].bias))]
         return seal.join([_serialised(logit) for logit in logits])
 
@@ -102,9 +105,10 @@ def check(scheme: CryptoNets, network: Network, task: TaskFacts) -> None:
     chosen = Parameters.chosen(scheme, RECOMMENDED)
     chosen.check(len(RECOMMENDED.modulus_bits), len(RECOMMENDED.scale_bits))
     in_range("task.batch_size", task.batch_size, 1, chosen.n_slots)
-    first, *_ = affine_maps(network, _N_SQUARES)
-    if first.matrix.shape[1] != task.dimension:
-        raise ConfigError(f"model: the network takes {first.matrix.shape[1]} pixels, a sample has {task.dimension}")
+    maps = affine_maps(network, _N_SQUARES)
+    if (n_pixels := maps[0].matrix.shape[1]) != task.dimension:
+        raise ConfigError(f"model: the network takes {n_pixels} pixels, a sample has {task.dimension}")
+    check_weights(maps, _maps(scheme, maps), chosen.scale_bits * len(maps))
 
 
 def largest_logit(scheme: CryptoNets, task: TaskFacts) -> float:
@@ -113,7 +117,14 @@ def largest_logit(scheme: CryptoNets, task: TaskFacts) -> float:
     return float(2.0 ** (chosen.modulus_bits[0] - 1 - chosen.scale_bits[0]))
 
 
+def _maps(scheme: CryptoNets, maps: Sequence[Affine]) -> list[Affine]:
+    """Without constants, and with 0 for weights that TenSEAL would round to it."""
+    scale = 2.0 ** Parameters.chosen(scheme, RECOMMENDED).scale_bits[0]
+    return without_constants(maps, [np.where(np.rint(affine.matrix * scale) == 0, 0, affine.matrix) for affine in maps])
+
+
 def _weighted_sum(values: Sequence[Seal], affine: Affine, row: int) -> Seal:
+    """Constants, which are no ciphertexts, have weight 0."""
     weights = affine.matrix[row]
     # TenSEAL cannot multiply by 0, and a convolution has few weights for each output.
     first, *others = np.flatnonzero(weights).tolist()
