@@ -86,12 +86,12 @@ def as_it_stands(command: list[str], folder: Path, package: Path) -> str:
         "PYTHONPATH": str(package),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
-    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=280)
+    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1500)
     assert ended.returncode == 0, " ".join(command) + "\n" + ended.stdout + ended.stderr
     return ended.stdout
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("block", blocks("sh"), ids=lambda block: block.commands[0])
 def test_commands(block: Block, empty_folder: Path, package: Path) -> None:
     for command in block.commands:
