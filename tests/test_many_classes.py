@@ -12,12 +12,15 @@ import pytest
 
 from ppbench import experiment
 from ppbench.data.dataset import Dataset, DatasetSource, Split, label_type, sha256_of
+from ppbench.errors import ConfigError
 from ppbench.job import Job, MeasureOptions, TaskOptions
 from ppbench.learners import LEARNERS
+from ppbench.models.square import SquareTutorial
 from ppbench.report.summary import summary
-from ppbench.scheme import Scheme
+from ppbench.scheme import Scheme, TaskFacts
 from schemes.additive_noise import AdditiveNoise
 from schemes.barni import Barni
+from schemes.cryptonets import CryptoNets
 from schemes.local import Local
 from schemes.mpc import Mpc
 from schemes.obfnet import ObfNet
@@ -90,6 +93,15 @@ def test_a_scheme_tells_all_classes_apart(tmp_path: Path, scheme: Scheme) -> Non
     row = run(scheme, tmp_path)
     assert row.accuracy_plaintext == 1
     assert row.accuracy > 0.98
+
+
+@pytest.mark.parametrize(("packing", "room"), [("latency", 64), ("throughput", 255)])
+def test_a_scheme_without_room_for_all_classes_says_so_first(packing: str, room: int) -> None:
+    facts = TaskFacts("many", (28, 28), 255, N_CLASSES, 1, 1, 0)
+    network = SquareTutorial().architecture((28, 28), N_CLASSES)
+    scheme = CryptoNets(packing=packing)
+    with pytest.raises(ConfigError, match=f"scheme.packing={packing} has room for {room} classes, not {N_CLASSES}$"):
+        scheme.module.check(scheme, network, facts)
 
 
 @pytest.mark.parametrize("name", LEARNERS)

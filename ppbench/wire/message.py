@@ -23,6 +23,7 @@ from ppbench.errors import ProtocolError
 
 MAX_FRAME_BYTES = 1 << 30
 MAX_DIMENSIONS = 8
+MAX_ARRAYS = 255
 Buffer: TypeAlias = bytes | bytearray | memoryview
 """Of single bytes, so that its length is its size."""
 
@@ -86,8 +87,10 @@ def encode(name: str, arrays: Sequence[Array], depth: int = 0) -> list[Buffer]:
 
 def _encode(name: str, arrays: Sequence[Array], depth: int) -> list[Buffer]:
     encoded = name.encode()
-    if not 0 < len(encoded) < 256 or len(arrays) > 255:
-        raise ProtocolError(f"message {name[:40]!r}: a name has 1 to 255 bytes, and there are at most 255 arrays")
+    if not 0 < len(encoded) < 256 or len(arrays) > MAX_ARRAYS:
+        raise ProtocolError(
+            f"message {name[:40]!r}: a name has 1 to 255 bytes, and there are at most {MAX_ARRAYS} arrays"
+        )
     # A broadcast array can be larger than memory: no array is copied before the size is judged.
     _check_size(name, n_bytes(arrays))
     head = _HEAD.pack(min(depth, _MAX_ROUND), len(encoded), len(arrays)) + encoded

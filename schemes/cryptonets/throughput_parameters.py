@@ -12,6 +12,7 @@ from ppbench.errors import ConfigError, in_range
 from ppbench.he.seal import Seal, check_secure
 from ppbench.models.network import Network
 from ppbench.scheme import TaskFacts
+from ppbench.wire.message import MAX_ARRAYS
 from schemes.cryptonets.affine import Affine, affine_maps, check_weights, without_constants
 from schemes.cryptonets.parameters import Parameters
 from schemes.cryptonets.residues import MAX_PRIME_BITS, MAX_ROW_NORM, row_norm
@@ -108,6 +109,8 @@ def check(scheme: CryptoNets, network: Network, task: TaskFacts) -> None:
     for bits in chosen.modulus_bits[:N_DATA_PRIMES]:
         in_range("scheme.modulus_bits (each prime for data)", bits, 1, MAX_PRIME_BITS)
     in_range("task.batch_size", task.batch_size, 1, chosen.n_slots)
+    if task.n_classes > MAX_ARRAYS:  # each has a ciphertext, and all go in one message
+        raise ConfigError(f"scheme.packing=throughput has room for {MAX_ARRAYS} classes, not {task.n_classes}")
     _check_scales(chosen)
     _check_weights(Quantised.of(network, chosen.scale_bits), task, largest_logit(scheme, task))
 
