@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ppbench import bundle, experiment
 from ppbench.data.dataset import DatasetSource
 from ppbench.data.digits import Digits
 from ppbench.data.mnist import Mnist
-from ppbench.errors import DataError
+from ppbench.errors import ConfigError, DataError
 from ppbench.job import Job, MeasureOptions, TaskOptions
 from ppbench.models.lenet import LeNet
 from ppbench.models.mlp import Mlp
 from ppbench.models.model import Model
+from ppbench.models.network import Linear, Network
 from ppbench.models.square import CryptoNetsModel
+from ppbench.progress import silent
 from ppbench.records import JobRecord
 from ppbench.report.summary import summary
-from ppbench.scheme import Scheme
+from ppbench.scheme import Scheme, Task, TaskFacts, TrainedModel
 from schemes.barni import Barni
 from schemes.barni.plan import Plan
 from schemes.barni.scheme import INPUTS, OUTPUTS, PLAN
@@ -116,6 +120,25 @@ def test_outputs_that_would_wrap_are_refused(tmp_path: Path) -> None:
     assert record.status == "failed"
     assert "linear layer 0 of the model puts out up to" in record.reason
     assert "beyond 3 it wraps: scheme.range_bits must be at least" in record.reason
+
+
+def test_samples_too_small_for_the_precision_are_refused() -> None:
+    random = np.random.default_rng(0)
+    network = Network((64,), (Linear(Linear.initial(64, 10, random).weight, np.zeros(10, np.float32)),))
+    given = Digits().load()
+    facts = TaskFacts("digits", (8, 8), 16.0, 10, 5, 1, 0)
+
+    def check(scheme: Barni, sample_max: float) -> None:
+        unit = dataclasses.replace(facts, sample_max=sample_max)
+        answers = network(unit.unit(given.test.samples)).argmax(axis=1).astype(np.uint8)
+        scheme.check(Task(unit, given, TrainedModel("mine", network, answers, 0.0, {}), silent))
+
+    check(Barni(), 16.0)
+    refused = r"scheme.activation_bits=8 and scheme.weight_bits=12: \d+% of the labels would not be the model's"
+    with pytest.raises(ConfigError, match=rf"{refused}, because layer 0 .*; no precision that is allowed is enough"):
+        check(Barni(), 16e4)
+    with pytest.raises(ConfigError, match=r"; \d+ bits for values and \d+ for weights are enough"):
+        check(Barni(engine="paillier"), 16e4)
 
 
 @pytest.mark.slow

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from ppbench.bundle import Tree
 from ppbench.errors import ConfigError, choose
+from ppbench.models import fixed_point
+from ppbench.models.fixed_point import FixedPoint
 from ppbench.models.network import Network
 from ppbench.party import Party
 from ppbench.scheme import Batch, Role, Scheme, SchemeCard, Task, TaskFacts
 from schemes.barni import engine
 from schemes.barni.engine import Engine
+from schemes.barni.linear import LinearLayer
 from schemes.barni.plan import Plan, largest_outputs, split
 
 PLAN = "plan"
+_MOST_MORE_BITS = 20
+"""Of what is advised."""
 INPUTS, OUTPUTS = "layer inputs", "layer outputs"
 """What a participant's view holds of each linear layer: values that it encrypts, and values that it decrypts."""
 
@@ -147,6 +153,20 @@ class Barni(Scheme):
                     f"linear layer {index} of the model puts out up to {largest:.3g}, but beyond {limit:.3g} it wraps: "
                     f"scheme.range_bits must be at least {math.ceil(math.log2(largest + 1))}"
                 )
+        chosen = FixedPoint(self.activation_bits, self.weight_bits)
+        option = f"scheme.activation_bits={self.activation_bits} and scheme.weight_bits={self.weight_bits}"
+        fixed_point.check(
+            task.model.network, _test_samples(task), task.model.answers, chosen, option, self._finer(layers)
+        )
+
+    def _finer(self, layers: Sequence[LinearLayer]) -> Iterator[FixedPoint]:
+        """What could be chosen in place of the bits that are, the least first."""
+        for more in range(1, _MOST_MORE_BITS + 1):
+            bits = FixedPoint(self.activation_bits + more, self.weight_bits + more)
+            finer = dataclasses.replace(self, activation_bits=bits.value_bits, weight_bits=bits.weight_bits)
+            with contextlib.suppress(ConfigError):
+                self.module.check(finer, layers)
+                yield bits
 
     def prepare_key(self, facts: TaskFacts) -> Mapping[str, Any]:
         """Nothing is prepared but the model itself."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ppbench.errors import ConfigError
+from ppbench.models import fixed_point
+from ppbench.models.fixed_point import FixedPoint
 from ppbench.models.network import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Square
 from ppbench.scheme import Task
 
@@ -16,34 +18,53 @@ if TYPE_CHECKING:
 
 COMPARED_BITS = 32
 """Of a fixed-point number, from the lowest: what is compared must lie below half their range."""
-_N_SAMPLES = 500
+MOST_PRECISION_BITS = 20
+_SPU_BITS = 64
 _MAX_WRONG_PER_SAMPLE = 1e-3
 _KNOWN = (Linear, Conv2d, ReLU, Square, MaxPool2d, AvgPool2d, Flatten)
 
 
 def check(scheme: Mpc, task: Task) -> None:
-    """Raise ConfigError for a layer that is not known on shares, and for numbers too large or too many."""
+    """Raise ConfigError for a layer that is not known on shares, and for numbers too large, too many or too small."""
     network = task.model.network
     for index, layer in enumerate(network.layers):
         if not isinstance(layer, _KNOWN):
             known = ", ".join(kind.__name__ for kind in _KNOWN)
             raise ConfigError(f"model: layer {index} is {type(layer).__name__}; on shares there are {known}")
+    samples = task.facts.unit(task.dataset.test.samples)
+    chosen = FixedPoint(scheme.precision, scheme.precision)
+    compared, largest, wrong = 0.0, 0.0, 0.0
+    for values in chosen.passes(network, samples):
+        for layer, inputs, outputs in zip(network.layers, values, values[1:], strict=False):
+            if isinstance(layer, ReLU | MaxPool2d):
+                compared = max(compared, 2 * float(np.abs(inputs).max()))  # a difference of two
+            if isinstance(layer, Linear | Conv2d | Square):
+                # Truncation by each party on its own fails with probability |x| / 2^(k-1), at twice the precision.
+                products = np.abs(outputs.astype(np.float64))
+                largest = max(largest, float(products.max()))
+                wrong += float(products.sum()) * 2.0 ** (2 * scheme.precision - scheme.ring.bits + 1) / len(samples)
+        if scheme.reveal == "argmax":
+            compared = max(compared, 2 * float(np.abs(values[-1]).max()))
     if scheme.engine == "spu":
-        return  # it truncates by pairs of its dealer's, or by a protocol, and compares all bits
-    samples = task.facts.unit(task.dataset.test.samples[:_N_SAMPLES])
-    compared, wrong = 0.0, 0.0
-    values = samples.reshape(-1, *network.input_shape)
-    for layer in network.layers:
-        inputs, values = values, layer(values)
-        largest = float(np.abs(inputs).max())
-        if isinstance(layer, ReLU | MaxPool2d):
-            compared = max(compared, 2 * largest)  # a difference of two
-        if isinstance(layer, Linear | Conv2d | Square):
-            # Truncation by each party on its own fails with probability |x| / 2^(k-1), at twice the precision.
-            products = np.abs(values).sum() / len(samples)
-            wrong += float(products) * 2.0 ** (2 * scheme.precision - scheme.ring.bits + 1)
-    if scheme.reveal == "argmax":
-        compared = max(compared, 2 * float(np.abs(values).max()))
+        _check_product(scheme, largest)
+    else:
+        _check_numbers(scheme, compared, wrong)
+    more = [FixedPoint(bits, bits) for bits in range(scheme.precision + 1, MOST_PRECISION_BITS + 1)]
+    option = f"scheme.precision_bits={scheme.precision}"
+    fixed_point.check(network, samples, task.model.answers, chosen, option, more)
+
+
+def _check_product(scheme: Mpc, largest: float) -> None:
+    """SPU truncates by pairs of its dealer's, or by a protocol, and compares all bits: only products can wrap."""
+    if largest * 2.0 ** (2 * scheme.precision) >= 2.0 ** (_SPU_BITS - 1):
+        allowed = math.ceil((_SPU_BITS - 1 - math.log2(largest)) / 2) - 1
+        raise ConfigError(
+            f"scheme.precision_bits={scheme.precision}: the model's layers put out up to {largest:.3g}, which leaves "
+            f"room for {allowed} bits behind the point"
+        )
+
+
+def _check_numbers(scheme: Mpc, compared: float, wrong: float) -> None:
     if compared * 2**scheme.precision >= 2 ** (COMPARED_BITS - 1):
         allowed = math.ceil(COMPARED_BITS - 1 - math.log2(compared)) - 1
         raise ConfigError(

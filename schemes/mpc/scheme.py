@@ -188,7 +188,7 @@ class Mpc(Scheme):
         choose("scheme.pooling", self.pooling, ("tree", "stock"))
         choose("scheme.comparison", self.comparison, ("carry", "stock"))
         choose("scheme.reveal", self.reveal, ("logits", "argmax"))
-        in_range("scheme.precision_bits", self.precision, 8, 20)
+        in_range("scheme.precision_bits", self.precision, 8, headroom.MOST_PRECISION_BITS)
         if self.ring_bits not in (0, 48, 56, 64):
             raise ConfigError(f"scheme.ring_bits={self.ring_bits} must be 48, 56 or 64")
         for option, engines_with_it in _ENGINES_WITH.items():
@@ -270,7 +270,7 @@ class Mpc(Scheme):
         )
 
     def check(self, task: Task) -> None:
-        """Refuse layers that cannot be computed on shares, and numbers too large for the precision."""
+        """Refuse layers that cannot be computed on shares, and numbers too large or too small for the precision."""
         headroom.check(self, task)
 
     def prepare_key(self, facts: TaskFacts) -> Mapping[str, Any]:
