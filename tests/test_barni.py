@@ -81,6 +81,13 @@ def test_a_larger_batch_costs_less_for_each_sample(tmp_path: Path) -> None:
     assert many.down_message_bytes_per_sample < one.down_message_bytes_per_sample / 5
 
 
+def test_a_batch_costs_what_it_has_and_not_what_was_allowed(tmp_path: Path) -> None:
+    ten, allowed = (measured(run(Barni(), tmp_path, SMALL, n_samples=10, batch_size=size)) for size in (10, 256))
+    assert allowed.agreement == ten.agreement == 1
+    for way in ("up", "down"):
+        assert allowed[f"{way}_message_bytes_per_sample"] == ten[f"{way}_message_bytes_per_sample"]
+
+
 def test_squares_and_convolutions_too(tmp_path: Path) -> None:
     row = measured(run(Barni(range_bits=9), tmp_path, CryptoNetsModel(epochs=1, distortion=0.0)))
     assert row.agreement == 1

@@ -104,6 +104,17 @@ def test_ckks_computes_lenet(degree: int, batch_size: int) -> None:
     assert_exact(Barni(poly_modulus_degree=degree), architecture(10, np.random.default_rng(0)), batch_size, batch_size)
 
 
+def test_a_batch_costs_what_it_has_and_not_what_was_allowed() -> None:
+    network = small_network()
+    allowed = Pair.of(Barni(), network, batch_size=256)
+    for n in (1, 10, 100):
+        own, request = Pair.of(Barni(), network, batch_size=n), allowed.request(network, n)
+        assert sum(array.nbytes for array in request) == sum(array.nbytes for array in own.request(network, n))
+        answers = (pair.evaluate(n, request) for pair in (allowed, own))
+        assert len({sum(array.nbytes for array in answer) for answer in answers}) == 1
+    assert sum(array.nbytes for array in allowed.request(network, 10)) < 10e3
+
+
 def test_paillier_computes_a_network() -> None:
     assert_exact(PAILLIER, small_network(), n=2, batch_size=4)
 
@@ -219,7 +230,7 @@ def test_garbage_is_a_protocol_error(scheme: Barni) -> None:
             with pytest.raises(ProtocolError, match="ciphertexts come as bytes of shapes"):
                 take(garbage)
     with pytest.raises(ProtocolError):
-        pair.evaluate(40, request)
+        pair.evaluate(4000, request)
 
 
 def test_bytes_of_the_right_number_are_a_ciphertext_of_anything() -> None:

@@ -48,7 +48,7 @@ class Client:
         import tenseal.sealapi as sealapi
 
         self._parameters = Parameters.of(scheme)
-        self._tilings = [self._parameters.tiling(step.linear, task.batch_size) for step in plan.exchanges]
+        self._geometries = [step.linear for step in plan.exchanges]
         self._ring = Ring(self._parameters)
         self._secret_key = sealapi.KeyGenerator(self._ring.context).secret_key()
         self._encryptor = sealapi.Encryptor(self._ring.context, self._secret_key)
@@ -60,14 +60,15 @@ class Client:
 
     def encrypt(self, layer: int, values: Array) -> list[Array]:
         """(n, values in) -> leading bits of the first components, (bytes,) uint8, and seeds (polynomials, 64) uint8."""
-        scaled = np.rint(self._tilings[layer].polynomials(values.astype(np.float64)) * 2.0**self._parameters.scale_bits)
+        tiling = self._parameters.tiling(self._geometries[layer], len(values))
+        scaled = np.rint(tiling.polynomials(values.astype(np.float64)) * 2.0**self._parameters.scale_bits)
         zeros, seeds = self._zeros(len(scaled))
         first = self._ring.sum(zeros, self._ring.residues(scaled))
         return [self._ring.packed(first, self._parameters.input_bits), seeds]
 
     def decrypt(self, layer: int, n: int, arrays: Sequence[Array]) -> Array:
         """What the server evaluated -> (n, values out) float64."""
-        tiling = self._tilings[layer]
+        tiling = self._parameters.tiling(self._geometries[layer], n)
         check_shapes(arrays, _answer_shapes(self._parameters, tiling, n))
         groups = tiling.n_groups(n)
         second = self._ring.restored(arrays[0], groups * tiling.n_answers, self._parameters.mask_bits)
@@ -104,14 +105,16 @@ class Server:
     """The coordinator's part: computes on ciphertexts alone."""
 
     def __init__(self, scheme: Barni, layers: Sequence[LinearLayer], task: TaskFacts) -> None:
-        """Encode the weights."""
+        """Encode the weights as full batches ask for; the first of another size has them encoded when it comes."""
         import tenseal.sealapi as sealapi
 
         self._sealapi = sealapi
         self._parameters = Parameters.of(scheme)
         self._ring = Ring(self._parameters)
-        self._tilings = [self._parameters.tiling(layer.geometry, task.batch_size) for layer in layers]
-        self._weights = [self._encoded(layer, tiling) for layer, tiling in zip(layers, self._tilings, strict=True)]
+        self._layers = layers
+        self._weights: dict[tuple[int, Tiling], list[list[Seal | None]]] = {}
+        for layer in range(len(layers)):
+            self._tiled(layer, task.batch_size)
         self._biases = [self._repeated(layer) for layer in layers]
 
     def load(self, public_key: Sequence[Array]) -> Key:
@@ -126,7 +129,7 @@ class Server:
 
     def evaluate(self, key: Key, layer: int, n: int, arrays: Sequence[Array]) -> list[Array]:
         """What the client encrypted -> the bits of the second components, and of the outputs in the first ones."""
-        tiling, weights = self._tilings[layer], self._weights[layer]
+        tiling, weights = self._tiled(layer, n)
         check_shapes(arrays, _input_shapes(self._parameters, tiling, n))
         groups = tiling.n_groups(n)
         first = self._ring.restored(arrays[0], groups * tiling.n_inputs, self._parameters.input_bits)
@@ -142,6 +145,13 @@ class Server:
             self._ring.packed(answers[:, :, 1], self._parameters.mask_bits),
             self._ring.packed(outputs, self._parameters.output_bits),
         ]
+
+    def _tiled(self, layer: int, n: int) -> tuple[Tiling, list[list[Seal | None]]]:
+        """How n samples are laid out for a layer, and its weights for that."""
+        tiling = self._parameters.tiling(self._layers[layer].geometry, n)
+        if (layer, tiling) not in self._weights:
+            self._weights[layer, tiling] = self._encoded(self._layers[layer], tiling)
+        return tiling, self._weights[layer, tiling]
 
     def _encoded(self, layer: LinearLayer, tiling: Tiling) -> list[list[Seal | None]]:
         """A plaintext for each answer and input; None where all weights are 0, by which SEAL refuses to multiply."""

@@ -10,6 +10,7 @@ in answers drowned in noise before.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import TYPE_CHECKING
 
@@ -122,6 +123,7 @@ class Parameters:
                 f"room up to {limit:.3g}"
             )
 
+    @functools.cache  # noqa: B019 - a handful of sizes, of one scheme in a process
     def tiling(self, geometry: Geometry, n_images: int) -> Tiling:
         """How batches of n images are laid out. Raises ConfigError if there is no way."""
         up = self.poly_modulus_degree * self.input_bits / 8 + SEED_BYTES
