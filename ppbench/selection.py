@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import statistics
 from collections.abc import Sequence
-
-import numpy as np
 
 from ppbench.party import role_of
 from ppbench.records import Record
@@ -14,6 +14,7 @@ THIRD_PARTY = "third party"
 """The part that all roles but participant and coordinator play."""
 
 
+@functools.cache
 def _part(party: str | None) -> str | None:
     role = None if party is None else role_of(party)
     return role if role in (None, PARTICIPANT, COORDINATOR) else THIRD_PARTY
@@ -35,7 +36,7 @@ class Selection:
     def middle(self, stage: str, metric: str) -> float | None:
         """The median of all values, whoever and whenever."""
         found = self._by_metric.get((stage, metric))
-        return float(np.median([record.value for record in found])) if found else None
+        return statistics.median(record.value for record in found) if found else None
 
     def median(self, stage: str, metric: str, part: str | None = None, peer: str | None = None) -> float | None:
         """The sum over the parties of one part, as a median over repetitions and processes."""
@@ -44,7 +45,7 @@ class Selection:
             if (part is None or _part(record.party) == part) and (peer is None or _part(record.peer) == peer):
                 at = record.process, record.repetition
                 passes[at] = passes.get(at, 0.0) + record.value
-        return float(np.median(list(passes.values()))) if passes else None
+        return statistics.median(passes.values()) if passes else None
 
     def third_party_bytes(self, stage: str) -> float | None:
         """Payload that third parties sent and received."""
@@ -60,4 +61,4 @@ class Selection:
                 for record in found:
                     if _part(record.party) == part:
                         peaks[record.process] = max(peaks.get(record.process, 0.0), record.value)
-        return float(np.median(list(peaks.values()))) if peaks else None
+        return statistics.median(peaks.values()) if peaks else None

@@ -161,11 +161,11 @@ def test_group_label_tells_jobs_apart_that_share_a_variant(results: Path) -> Non
 
 def test_paper_comparison_is_only_for_the_papers_task(results: Path) -> None:
     jobs = records.read_all(results)
-    assert paper_comparison(jobs, results).empty
+    assert paper_comparison(grouped(jobs), results).empty
     assert not (results / "paper_comparison.csv").exists()
     pretended = [_on_mnist(job) for job in jobs]
-    assert paper_comparison([job for job in pretended if job.scheme != "plaintext"], results).empty
-    table = paper_comparison(pretended, results).set_index("quantity")
+    assert paper_comparison(grouped([job for job in pretended if job.scheme != "plaintext"]), results).empty
+    table = paper_comparison(grouped(pretended), results).set_index("quantity")
     assert table.loc["LeNet, accuracy", "paper"] == pytest.approx(98.98)
     assert table.loc["ObfNet2, mean accuracy of LeNet behind it", "n"] == 2
     # 64 inputs here: counted in what was downloaded, not taken from the paper.

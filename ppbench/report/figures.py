@@ -1,117 +1,89 @@
-"""The pictures that every results folder has: accuracy against bytes, and compute per party."""
+"""Accuracy against bytes: what a participant sends, and how good the answers are."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, NullFormatter
 from matplotlib.transforms import Bbox
 
 from ppbench.report import units
-from ppbench.report.groups import Group, task_title
+from ppbench.report.groups import Group, by_task, compared, task_title
+from ppbench.report.page import PAGE_IN
 from ppbench.report.placement import Label, place_labels
 from ppbench.report.style import (
     DARK_GREY,
     GREY,
-    INK,
     SHADE,
     SMALL_PT,
     WIDTH_IN,
+    add_axes,
     add_caption,
     caption_height,
     how_often,
     new_figure,
     not_shown,
     scheme_styles,
-    text_width,
     wrapped_label,
 )
 
 _MARKER_PT = 7.0
 _SEED_PT = 3.5
-_ROW_IN = 0.26
-_LINE_IN = 0.15
-_NUMBER_IN = 0.82
-_SHARES_IN = 1.0
-_GAP_IN = 0.45
-_ASIDE_IN = 0.045
-_HATCHES = ("", "////", "....")
 _UP = "up_bytes_per_sample"
 _MOST_NAMES = 12
-"""A panel of more schemes and variants names only those that no other one beats in both respects."""
-_PARTIES = (
-    ("participant", "participant_cpu_s_per_sample", {"color": "#0072B2", "marker": "o"}),
-    ("coordinator", "coordinator_cpu_s_per_sample", {"color": "#D55E00", "marker": "s"}),
-    ("third party", "third_party_cpu_s_per_sample", {"color": "#009E73", "marker": "^"}),
-)
+"""A panel of more schemes and variants names about as many: the baselines, some that no other one beats in both
+respects, and the least accurate.
+"""
+_LEAST_NAMES = 4
+_ABOVE_IN = 0.5
+_AROUND_IN = 1.05
+_LEAST_IN = 1.2
+_FEW = 3
+_FEW_IN = 1.5
 
 
 def accuracy_vs_bytes(groups: Sequence[Group]) -> Figure | None:
     """What a participant sends for each sample, and how good the answers are; a panel per data set and model."""
-    panels = [
-        (task_title(members), shown)
-        for members in _by_task(groups)
-        if (shown := [g for g in members if g.median(_UP) is not None and g.median("accuracy") is not None])
-    ]
+    panels = compared(
+        [
+            drawn
+            for members in by_task(groups)
+            if (drawn := [g for g in members if g.median(_UP) is not None and g.median("accuracy") is not None])
+        ]
+    )
     if not panels:
         return None
-    shown = [group for _, members in panels for group in members]
+    room_in = PAGE_IN - caption_height(_accuracy_caption(groups, [group for members in panels for group in members]))
+    panels = panels[: max(1, int(room_in / (_AROUND_IN + _LEAST_IN)))]
+    shown = [group for members in panels for group in members]
     caption = _accuracy_caption(groups, shown)
-    heights = [3.3 + 0.09 * max(0, len(members) - 6) for _, members in panels]
-    figure = new_figure(sum(heights) + 1.1 * len(panels) + caption_height(caption))
+    heights = _heights_in(panels, PAGE_IN - caption_height(caption))
+    figure = new_figure(sum(heights) + _AROUND_IN * len(panels) + caption_height(caption))
     styles = scheme_styles(groups)
     top = figure.get_figheight()
-    for (title, members), height in zip(panels, heights, strict=True):
-        top -= 0.5
-        axes = _axes(figure, 0.75, top - height, WIDTH_IN - 1.6, height)
-        top -= height + 0.6
-        axes.set_title(title, pad=16)
+    for members, height in zip(panels, heights, strict=True):
+        top -= _ABOVE_IN
+        axes = add_axes(figure, 0.75, top - height, WIDTH_IN - 1.6, height)
+        top -= height + _AROUND_IN - _ABOVE_IN
+        axes.set_title(task_title(members), pad=16)
         _draw_accuracy(axes, members, styles)
     add_caption(figure, caption)
     return figure
 
 
-def compute_per_party(groups: Sequence[Group]) -> Figure | None:
-    """CPU time per sample of every party, a row per scheme and variant; a panel per data set and model.
-
-    How much is a dot on a logarithmic axis, since between a baseline and homomorphic encryption lie five orders of
-    magnitude; who pays it is a stacked bar of shares beside it.
-    """
-    panels = [
-        (task_title(members), shown)
-        for members in _by_task(groups)
-        if (shown := [g for g in members if any(g.median(column) for _, column, _ in _PARTIES)])
+def _heights_in(panels: Sequence[Sequence[Group]], room_in: float) -> list[float]:
+    """Of each panel's axes: those with many labels are higher, and together they fit on a page."""
+    wanted = [
+        _FEW_IN if len(panels) > 1 and len(members) <= _FEW else min(5.5, 3.3 + 0.09 * max(0, len(members) - 6))
+        for members in panels
     ]
-    if not panels:
-        return None
-    shown = [group for _, members in panels for group in members]
-    parties = [party for party in _PARTIES if any(group.median(party[1]) is not None for group in shown)]
-    caption = f"CPU time of the online stage per sample and party, all threads, channel included; {how_often(shown)}."
-    if any(_runs_whole_model(group) for group in shown):
-        caption += " Dotted line: the participant that runs the coordinator's model itself (local)."
-    caption += not_shown(groups)
-    row_in = max(_ROW_IN, *(_LINE_IN * (wrapped_label(group).count("\n") + 1) for group in shown))
-    figure = new_figure(sum(row_in * len(members) + 1.2 for _, members in panels) + caption_height(caption))
-    label_in = max(text_width(figure, wrapped_label(group)) for group in shown) + 0.2
-    numbers_in = _NUMBER_IN * len(parties)
-    top = figure.get_figheight()
-    for title, members in panels:
-        height = row_in * len(members)
-        figure.text(0.1 / WIDTH_IN, (top - 0.25) / figure.get_figheight(), title, fontsize=10)
-        top -= 0.6
-        width = WIDTH_IN - label_in - numbers_in - _SHARES_IN - _GAP_IN - 0.15
-        axes = _axes(figure, label_in, top - height, width, height)
-        shares = _axes(figure, label_in + width + _GAP_IN, top - height, _SHARES_IN, height)
-        top -= height + 0.6
-        rows = sorted(members, key=_participant_cpu)
-        _draw_compute(axes, rows, parties)
-        _draw_shares(shares, rows, parties)
-    add_caption(figure, caption)
-    return figure
+    excess = sum(wanted) + _AROUND_IN * len(panels) - room_in
+    spare = sum(height - _LEAST_IN for height in wanted)
+    share = min(1.0, excess / spare) if excess > 0 else 0.0
+    return [height - share * (height - _LEAST_IN) for height in wanted]
 
 
 def _accuracy_caption(groups: Sequence[Group], shown: Sequence[Group]) -> str:
@@ -121,20 +93,14 @@ def _accuracy_caption(groups: Sequence[Group], shown: Sequence[Group]) -> str:
     ]
     if any(group.n_seeds > 1 for group in shown):
         parts.append("Small pale markers are single seeds.")
-    if any(len(members) > _MOST_NAMES for members in _by_task(shown)):
-        parts.append("Of many, those are named that no other one beats in both; the table names all.")
+    if any(len(members) > _MOST_NAMES for members in by_task(shown)):
+        parts.append(
+            "Of many, the baselines are named, the least accurate, and some that no other one beats in both; "
+            "summary.csv has all."
+        )
     if any(group.is_small_model for group in shown):
         parts.append("Shaded: more bytes than the small model on the device (local, model=small), and less accurate.")
     return " ".join(parts) + not_shown(groups)
-
-
-def _by_task(groups: Sequence[Group]) -> list[list[Group]]:
-    return [list(members) for _, members in itertools.groupby(groups, key=lambda group: group.task)]
-
-
-def _axes(figure: Figure, left_in: float, bottom_in: float, width_in: float, height_in: float) -> Axes:
-    height = figure.get_figheight()
-    return figure.add_axes((left_in / WIDTH_IN, bottom_in / height, width_in / WIDTH_IN, height_in / height))
 
 
 def _draw_accuracy(axes: Axes, groups: Sequence[Group], styles: dict[str, dict[str, Any]]) -> None:
@@ -180,7 +146,13 @@ def _accuracy_label(group: Group, x: float, y: float) -> Label:
 def _named(points: Sequence[tuple[Group, float, float]]) -> list[tuple[Group, float, float]]:
     if len(points) <= _MOST_NAMES:
         return list(points)
-    return [(group, x, y) for group, x, y in points if group.is_baseline or not _is_beaten(x, y, points)]
+    unbeaten = [point for point in points if not point[0].is_baseline and not _is_beaten(*point[1:], points)]
+    # From the fewest bytes to the best accuracy, evenly.
+    unbeaten.sort(key=lambda point: point[1:])
+    n = min(len(unbeaten), max(_LEAST_NAMES, _MOST_NAMES - sum(group.is_baseline for group, _, _ in points)))
+    chosen = {id(unbeaten[round(i * (len(unbeaten) - 1) / max(1, n - 1))][0]) for i in range(n)}
+    chosen.add(id(min(points, key=lambda point: point[2])[0]))
+    return [point for point in points if point[0].is_baseline or id(point[0]) in chosen]
 
 
 def _is_beaten(x: float, y: float, points: Sequence[tuple[Group, float, float]]) -> bool:
@@ -239,79 +211,3 @@ def _reference_lines(axes: Axes, level: float, n_bytes: float | None) -> list[Bb
         axes.annotate(text, (n_bytes, 1), (0, 3), xycoords=("data", "axes fraction"), ha="center", **name)
         boxes.append(Bbox.from_extents(x - 1, area.y0, x + 1, area.y1))
     return boxes
-
-
-def _runs_whole_model(group: Group) -> bool:
-    return group.scheme == "local" and not group.is_small_model
-
-
-def _participant_cpu(group: Group) -> float:
-    value = group.median("participant_cpu_s_per_sample")
-    return float("inf") if value is None else value
-
-
-def _draw_compute(axes: Axes, groups: Sequence[Group], parties: Sequence[tuple[str, str, dict[str, Any]]]) -> None:
-    axes.set_xscale("log")
-    axes.set_ylim(len(groups) - 0.5, -0.5)
-    axes.set_yticks(range(len(groups)), [wrapped_label(group) for group in groups])
-    axes.tick_params(axis="y", length=0)
-    for group, tick in zip(groups, axes.get_yticklabels(), strict=True):
-        tick.set_fontweight("bold" if group.is_baseline else "normal")
-    for row in range(len(groups)):
-        axes.axhline(row, color="#DDDDDD", linewidth=0.6, zorder=0)
-    for group in groups:
-        if _runs_whole_model(group):
-            axes.axvline(_participant_cpu(group), color=GREY, linestyle=(0, (1, 2)), linewidth=1.2, zorder=1)
-    for column, (party, cpu, style) in enumerate(parties):
-        values = [group.median(cpu) for group in groups]
-        # A logarithmic axis has no place for zero; the number beside the row still says it.
-        aside = _ASIDE_IN * (column - (len(parties) - 1) / 2) * len(groups) / _height_in(axes)
-        drawn = [(value, row + aside) for row, value in enumerate(values) if value]
-        axes.plot(*zip(*drawn, strict=True), linestyle="none", markersize=6, zorder=3, label=party, **style)
-    low, high = axes.get_xlim()
-    axes.set_xlim(low / 1.5, high * 1.5)
-    axes.xaxis.set_major_locator(LogLocator(numticks=max(2, int(_width_in(axes) / 0.5))))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: units.tick(units.seconds(value))))
-    axes.set_xlabel("CPU time per sample (logarithmic)")
-
-
-def _draw_shares(axes: Axes, groups: Sequence[Group], parties: Sequence[tuple[str, str, dict[str, Any]]]) -> None:
-    axes.set_xlim(0, 1)
-    axes.set_ylim(len(groups) - 0.5, -0.5)
-    axes.set_yticks([])
-    axes.set_xticks([0, 0.5, 1], ["0", "50", "100 %"])
-    axes.set_xlabel("share of each")
-    axes.spines["left"].set_visible(False)
-    totals = [sum(group.median(cpu) or 0.0 for _, cpu, _ in parties) for group in groups]
-    ends = [0.0] * len(groups)
-    for column, (party, cpu, style) in enumerate(parties):
-        values = [group.median(cpu) for group in groups]
-        widths = [(value or 0.0) / total if total else 0.0 for value, total in zip(values, totals, strict=True)]
-        bar: dict[str, Any] = {"color": style["color"], "hatch": _HATCHES[column], "edgecolor": "white"}
-        axes.barh(range(len(groups)), widths, left=ends, height=0.6, linewidth=0.4, **bar)
-        ends = [end + width for end, width in zip(ends, widths, strict=True)]
-        _write_numbers(axes, values, 1 + (column + 1) * _NUMBER_IN / _width_in(axes), party, style)
-
-
-def _write_numbers(axes: Axes, values: Sequence[float | None], right: float, party: str, style: dict[str, Any]) -> None:
-    place: dict[str, Any] = {"ha": "right", "fontsize": SMALL_PT}
-    head: dict[str, Any] = {"color": style["color"], "fontweight": "bold", "textcoords": "offset points"}
-    axes.annotate(party, (right, 1), (0, 4), xycoords="axes fraction", **head, **place)
-    for row, value in enumerate(values):
-        position: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center_baseline"}
-        axes.text(right, row, units.seconds(value), color=INK, **position, **place)
-
-
-def _width_in(axes: Axes) -> float:
-    return axes.get_window_extent().width / _dpi(axes)
-
-
-def _height_in(axes: Axes) -> float:
-    return axes.get_window_extent().height / _dpi(axes)
-
-
-def _dpi(axes: Axes) -> float:
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    return figure.dpi

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
+import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ppbench.cache import digest
 from ppbench.records import JobRecord
-from ppbench.report.summary import summary
+from ppbench.report.summary import NUMBERS, summary
 
 BASELINES = ("plaintext", "local")
 """The schemes that every picture shows for comparison, by name."""
@@ -59,6 +64,16 @@ class Group:
         """The jobs that ended well."""
         return tuple(job for job in self.jobs if job.status == "ok")
 
+    @functools.cached_property
+    def _measured_values(self) -> Mapping[str, list[float]]:
+        """Every picture asks for them: taking a column out of a table is slow."""
+        table = self.rows[list(NUMBERS)].to_numpy("float64", na_value=math.nan)
+        return {column: values[~np.isnan(values)].tolist() for column, values in zip(NUMBERS, table.T, strict=True)}
+
+    @functools.cached_property
+    def _medians(self) -> Mapping[str, float]:
+        return {column: statistics.median(values) for column, values in self._measured_values.items() if values}
+
     @property
     def n_seeds(self) -> int:
         """Over how many seeds the medians are."""
@@ -66,21 +81,39 @@ class Group:
 
     def values(self, column: str) -> list[float]:
         """A column of the summary, where it was measured."""
-        return [float(value) for value in self.rows[column] if pd.notna(value)]
+        return self._measured_values[column]
 
     def median(self, column: str) -> float | None:
         """The median over the seeds; None if it was not measured."""
-        values = self.values(column)
-        return float(pd.Series(values).median()) if values else None
+        return self._medians.get(column)
 
 
 def grouped(jobs: Sequence[JobRecord]) -> list[Group]:
     """The jobs' groups, each where its first job stands; the baselines come first."""
-    by_key: dict[str, list[JobRecord]] = {}
-    for job in jobs:
-        by_key.setdefault(_key(job), []).append(job)
-    together = sorted(by_key.values(), key=lambda group: _rank(group[0]))
-    return [_group(group, [other[0] for other in together]) for group in together]
+    by_key: dict[str, list[int]] = {}
+    for i, job in enumerate(jobs):
+        by_key.setdefault(_key(job), []).append(i)
+    together = sorted(by_key.values(), key=lambda members: _rank(jobs[members[0]]))
+    labels = _labels([jobs[members[0]] for members in together])
+    table = summary(jobs)
+    return [
+        Group(
+            label,
+            tuple(jobs[i] for i in members),
+            table.iloc[[i for i in members if jobs[i].status == "ok"]],
+        )
+        for label, members in zip(labels, together, strict=True)
+    ]
+
+
+def by_task(groups: Sequence[Group]) -> list[list[Group]]:
+    """Those that share data set and model together."""
+    return [list(members) for _, members in itertools.groupby(groups, key=lambda group: group.task)]
+
+
+def compared(panels: Sequence[Sequence[Group]]) -> list[Sequence[Group]]:
+    """Those that set a scheme against something: baselines may be there for a scheme whose results are no answers."""
+    return [members for members in panels if not all(group.is_baseline for group in members)] or list(panels)
 
 
 def dataset_title(groups: Sequence[Group]) -> str:
@@ -94,7 +127,8 @@ def dataset_title(groups: Sequence[Group]) -> str:
 def task_title(groups: Sequence[Group]) -> str:
     """Data set, model and number of samples of groups that share a task, such as "mnist, lenet, 10,000 samples"."""
     counts = {int(count) for group in groups for count in group.values("n_samples")}
-    sizes = [f"{' or '.join(f'{count:,}' for count in sorted(counts))} samples"] if counts else []
+    texts = [f"{count:,}" for count in sorted(counts)]
+    sizes = [f"{' or '.join(texts) if len(texts) < 3 else f'{texts[0]} to {texts[-1]}'} samples"] if texts else []
     return ", ".join([*groups[0].task, *sizes])
 
 
@@ -107,21 +141,29 @@ def _rank(job: JobRecord) -> tuple[str, str, int]:
     return job.dataset, job.model, baseline
 
 
-def _group(jobs: Sequence[JobRecord], firsts: Sequence[JobRecord]) -> Group:
-    measured = [job for job in jobs if job.status == "ok"]
-    return Group(_label(jobs[0], firsts), tuple(jobs), summary(measured))
+def _labels(firsts: Sequence[JobRecord]) -> list[str]:
+    """Scheme and variant of each group's first job, and the settings that tell it from its namesakes."""
+    namesakes: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    own = [settings(job) for job in firsts]
+    for job, settled in zip(firsts, own, strict=True):
+        namesakes.setdefault(_name(job), []).append(settled)
+    return [_label(job, settled, namesakes[_name(job)]) for job, settled in zip(firsts, own, strict=True)]
 
 
-def _label(job: JobRecord, firsts: Sequence[JobRecord]) -> str:
-    def name(other: JobRecord) -> tuple[str, ...]:
-        return other.scheme, other.variant, other.dataset, other.model
+def _name(job: JobRecord) -> tuple[str, ...]:
+    return job.scheme, job.variant, job.dataset, job.model
 
-    own = settings(job)
-    namesakes = [settings(other) for other in firsts if name(other) == name(job)]
+
+def _label(job: JobRecord, own: Mapping[str, Any], namesakes: Sequence[Mapping[str, Any]]) -> str:
     telling = [key for key in own if any(other.get(key) != own[key] for other in namesakes)]
     details = job.variant.split(",") if job.variant else []
-    details += [f"{key.rpartition('.')[2]}={own[key]}" for key in telling]
+    details += [f"{key.rpartition('.')[2]}={_told(key, own[key])}" for key in telling]
     return f"{job.scheme} ({', '.join(details)})" if details else job.scheme
+
+
+def _told(key: str, value: Any) -> str:
+    """How many samples, where it is not set, is all that there are."""
+    return "all" if value is None and key.startswith("task.") else str(value)
 
 
 def settings(job: JobRecord) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pandas as pd
 from ppbench import bundle
 from ppbench.party import participant_name
 from ppbench.records import JobRecord, write_file
-from ppbench.report.groups import Group, grouped
+from ppbench.report.groups import Group
 from ppbench.report.table import markdown_table
 from ppbench.report.units import NOT_MEASURED
 from ppbench.scheme import COORDINATOR
@@ -32,12 +32,12 @@ compared. 615,440 values of 4 bytes are 2.35 MiB; how the paper stored them in 2
 networks were trained. {NOT_MEASURED} stands for what was not measured in this results folder."""
 
 
-def paper_comparison(jobs: Sequence[JobRecord], results_dir: Path) -> pd.DataFrame:
+def paper_comparison(groups: Sequence[Group], results_dir: Path) -> pd.DataFrame:
     """A row per figure of the paper, with `COLUMNS`; no rows without LeNet on all of MNIST, clear and obfuscated.
 
     Parameters are counted in the participant's view, where `results_dir` holds it.
     """
-    groups = [group for group in grouped(jobs) if _is_papers_task(group)]
+    groups = [group for group in groups if _is_papers_task(group)]
     lenet = next((group for group in groups if group.scheme == "plaintext"), None)
     obfnets = {number: _obfnets(groups, number) for number in (1, 2)}
     if lenet is None or not any(obfnets.values()):
@@ -56,9 +56,9 @@ def paper_comparison(jobs: Sequence[JobRecord], results_dir: Path) -> pd.DataFra
     return pd.DataFrame([row.cells() for row in rows], columns=list(COLUMNS)).astype({"n": "Int64"})
 
 
-def write_paper_comparison(jobs: Sequence[JobRecord], results_dir: Path) -> list[Path]:
-    """Write paper_comparison.csv and .md if the jobs allow it; returns the paths written."""
-    table = paper_comparison(jobs, results_dir)
+def write_paper_comparison(groups: Sequence[Group], results_dir: Path) -> list[Path]:
+    """Write paper_comparison.csv and .md if the groups allow it; returns the paths written."""
+    table = paper_comparison(groups, results_dir)
     if table.empty:
         return []
     paths = [results_dir / "paper_comparison.csv", results_dir / "paper_comparison.md"]

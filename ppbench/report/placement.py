@@ -8,9 +8,11 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
 
+from ppbench.bundle import Array
 from ppbench.report.style import GREY, INK, SMALL_PT
 
 _DISTANCES_PT = (7, 11, 16, 22, 30, 40, 52, 66, 82, 100, 120, 142, 166, 192, 220)
@@ -42,32 +44,57 @@ class _Place:
 
 
 class _Field:
-    """What is taken already, in pixels."""
+    """What is taken already, in pixels; each row of an array is a box: left, bottom, right, top."""
 
-    def __init__(self, inside: Bbox, markers: Sequence[Bbox], lines: Sequence[Bbox]) -> None:
+    def __init__(self, inside: Bbox, markers: Array, lines: Sequence[Bbox]) -> None:
         self.inside = inside
         self.markers = markers
-        self.lines = lines
-        self.boxes: list[Bbox] = []
+        self.lines = _rows(lines)
+        self.boxes = _rows([])
         self.leaders: list[tuple[tuple[float, float], tuple[float, float]]] = []
 
     def has_room(self, place: _Place) -> bool:
         box, inside = place.box, self.inside
         if box.x0 < inside.x0 or box.x1 > inside.x1 or box.y0 < inside.y0 or box.y1 > inside.y1:
             return False
-        return not any(box.overlaps(other) for other in itertools.chain(self.boxes, self.markers))
+        return not _overlaps(box, self.boxes) and not _overlaps(box, self.markers)
 
     def free(self, place: _Place, point: tuple[float, float]) -> bool:
-        if not self.has_room(place) or any(_crosses(*leader, place.box) for leader in self.leaders):
+        """Of what `has_room`."""
+        if any(_crosses(*leader, place.box) for leader in self.leaders):
             return False
-        others = (marker for marker in self.markers if not marker.contains(*point))
-        in_the_way = itertools.chain(self.boxes, others)
-        return not place.far or not any(_crosses(point, place.anchor, other) for other in in_the_way)
+        if not place.far:
+            return True
+        reach = Bbox([point, place.anchor])
+        x, y = point
+        left, bottom, right, top = self.markers.T
+        others = self.markers[~((left <= x) & (x <= right) & (bottom <= y) & (y <= top))]
+        near = [boxes[_overlapping(reach, boxes)] for boxes in (self.boxes, others)]
+        return not any(_crosses(point, place.anchor, Bbox.from_extents(*box)) for boxes in near for box in boxes)
+
+    def is_clear(self, place: _Place) -> bool:
+        """Of lines."""
+        return not _overlaps(place.box, self.lines)
 
     def take(self, place: _Place, point: tuple[float, float]) -> None:
-        self.boxes.append(place.box)
+        self.boxes = np.concatenate([self.boxes, _rows([place.box])])
         if place.far:
             self.leaders.append((point, place.anchor))
+
+
+def _rows(boxes: Sequence[Bbox]) -> Array:
+    return np.array([[box.xmin, box.ymin, box.xmax, box.ymax] for box in boxes]).reshape(-1, 4)
+
+
+def _overlapping(box: Bbox, boxes: Array) -> Array:
+    """Which of them it shares a point with."""
+    left, bottom, right, top = boxes.T
+    shared: Array = (left <= box.xmax) & (box.xmin <= right) & (bottom <= box.ymax) & (box.ymin <= top)
+    return shared
+
+
+def _overlaps(box: Bbox, boxes: Array) -> bool:
+    return bool(_overlapping(box, boxes).any())
 
 
 def place_labels(
@@ -82,7 +109,7 @@ def place_labels(
     pixels = canvas.figure.dpi / 72
     points = [_pixel(axes, label.x, label.y) for label in labels]
     boxes = [_around(_pixel(axes, x, y), size_pt * pixels / 2 + _GAP_PX / 2) for x, y, size_pt in markers]
-    field = _Field(axes.get_window_extent(), boxes, lines)
+    field = _Field(axes.get_window_extent(), _rows(boxes), lines)
     # From the right edge inwards: where markers crowd, those with the least room choose first.
     for i in sorted(range(len(labels)), key=lambda i: (-points[i][0], -points[i][1], labels[i].text)):
         text = axes.text(0, 0, labels[i].text, fontsize=SMALL_PT, fontweight=labels[i].weight)
@@ -106,9 +133,8 @@ def _best(field: _Field, point: tuple[float, float], size: tuple[float, float], 
     places = list(_places(point, size, pixels))
     roomy = [place for place in places if field.has_room(place)]
     free = [place for place in roomy if field.free(place, point)]
-    clear = [place for place in free if not any(place.box.overlaps(line) for line in field.lines)]
     # A place far away is worse than one on a line.
-    near = [place for place in clear if math.hypot(place.dx_pt, place.dy_pt) <= 60]
+    near = (place for place in free if math.hypot(place.dx_pt, place.dy_pt) <= 60 and field.is_clear(place))
     return next(itertools.chain(near, free, roomy, places))
 
 

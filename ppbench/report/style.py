@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -21,8 +22,9 @@ WIDTH_IN = 7.0
 SMALL_PT = 8.0
 _DPI = 200
 _CAPTION_CHARACTERS = 112
-_LABEL_CHARACTERS = 38
+_LABEL_CHARACTERS = 36
 _CAPTION_LINE_IN = 0.15
+_MOST_NOT_SHOWN = 6
 
 # Okabe and Ito's palette without its yellow, which is too pale for thin marks on white.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -71,12 +73,26 @@ def new_figure(height_in: float) -> Figure:
     return figure
 
 
+def add_axes(figure: Figure, left_in: float, bottom_in: float, width_in: float, height_in: float) -> Axes:
+    """Axes at a place in inches."""
+    height = figure.get_figheight()
+    return figure.add_axes((left_in / WIDTH_IN, bottom_in / height, width_in / WIDTH_IN, height_in / height))
+
+
 def text_width(figure: Figure, text: str) -> float:
     """Inches that a text in small bold type takes."""
     artist = figure.text(0, 0, text, fontsize=SMALL_PT, fontweight="bold")
     width: float = artist.get_window_extent().width / figure.dpi
     artist.remove()
     return width
+
+
+def shortened(text: str, width_in: float) -> str:
+    """The text, or as much of its beginning as has room."""
+    figure = new_figure(1)
+    while len(text) > 1 and text_width(figure, text) > width_in:
+        text = text.removesuffix("\N{HORIZONTAL ELLIPSIS}")[:-1] + "\N{HORIZONTAL ELLIPSIS}"
+    return text
 
 
 def caption_height(text: str) -> float:
@@ -93,7 +109,7 @@ def add_caption(figure: Figure, text: str) -> None:
 
 def wrapped_label(group: Group) -> str:
     """The group's label, on several lines if it is long."""
-    return textwrap.fill(group.label, _LABEL_CHARACTERS, break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(group.label, _LABEL_CHARACTERS, break_on_hyphens=False)
 
 
 def scheme_styles(groups: Iterable[Group]) -> dict[str, dict[str, Any]]:
@@ -123,6 +139,8 @@ def how_often(groups: Sequence[Group]) -> str:
 def not_shown(groups: Sequence[Group]) -> str:
     """A sentence on the groups without a measured job; empty if there are none."""
     names = [group.label for group in groups if not group.measured]
+    if len(names) > _MOST_NOT_SHOWN:
+        names = [*names[:_MOST_NOT_SHOWN], f"and {len(names) - _MOST_NOT_SHOWN:,} more"]
     return f" Failed or unavailable, so not shown: {', '.join(names)}." if names else ""
 
 

@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ppbench.report import units
 from ppbench.report.groups import Group, settings
+from ppbench.report.page import PAGE_IN
 from ppbench.report.style import (
     GREY,
     SMALL_PT,
@@ -42,6 +43,8 @@ _ERRORS = {
 _MIN_POINTS = 3
 _PANEL_IN = 2.6
 _LEGEND_LINE_IN = 0.17
+_MOST_LINES = 10
+_MOST_TICKS = 12
 _LOG_FROM = 20.0
 """An axis whose largest value is so many times its smallest is logarithmic."""
 
@@ -109,8 +112,16 @@ def _error_vs_options(groups: Sequence[Group], column: str, what: str) -> Figure
 
 
 def _panels(groups: Sequence[Group], shown: Sequence[Sweep], column: str, caption: str) -> Figure:
-    legends = [_LEGEND_LINE_IN * len(sweep.lines) + 0.1 if len(sweep.lines) > 1 else 0.0 for sweep in shown]
-    figure = new_figure(sum(legends) + len(shown) * (_PANEL_IN + 1.0) + caption_height(caption))
+    n_all = len(shown)
+    shown = [dataclasses.replace(sweep, lines=_longest(sweep.lines)) for sweep in shown]
+    # Those with the most points, as many as a page has room for.
+    shown.sort(key=lambda sweep: -sum(len(line.points) for line in sweep.lines))
+    while len(shown) > 1 and sum(map(_height_in, shown)) + caption_height(caption) + 0.3 > PAGE_IN:
+        shown.pop()
+    if len(shown) < n_all:
+        caption += f" The {len(shown)} of {n_all} sweeps with the most points; summary.csv has all."
+    legends = [_legend_in(sweep) for sweep in shown]
+    figure = new_figure(sum(map(_height_in, shown)) + caption_height(caption))
     top = figure.get_figheight()
     for sweep, legend_in in zip(shown, legends, strict=True):
         top -= 0.4 + _PANEL_IN
@@ -123,6 +134,20 @@ def _panels(groups: Sequence[Group], shown: Sequence[Sweep], column: str, captio
         top -= 0.6 + legend_in
     add_caption(figure, caption)
     return figure
+
+
+def _longest(lines: tuple[Line, ...]) -> tuple[Line, ...]:
+    """As many as can be told apart."""
+    by_length = sorted(range(len(lines)), key=lambda i: -len(lines[i].points))
+    return tuple(line for i, line in enumerate(lines) if i in by_length[:_MOST_LINES])
+
+
+def _legend_in(sweep: Sweep) -> float:
+    return _LEGEND_LINE_IN * len(sweep.lines) + 0.1 if len(sweep.lines) > 1 else 0.0
+
+
+def _height_in(sweep: Sweep) -> float:
+    return _PANEL_IN + 1.0 + _legend_in(sweep)
 
 
 def _lines(members: Sequence[tuple[Group, Mapping[str, Any]]], option: str) -> tuple[Line, ...]:
@@ -154,7 +179,8 @@ def _draw(axes: Axes, sweep: Sweep, column: str, plaintext: float | None) -> Non
         axes.axhline(plaintext, color=GREY, linestyle="--", linewidth=1)
     if max(numbers) / min(numbers) >= _LOG_FROM:
         axes.set_xscale("log")
-    axes.set_xticks(sorted(set(numbers)), minor=False)
+    if len(set(numbers)) <= _MOST_TICKS:
+        axes.set_xticks(sorted(set(numbers)), minor=False)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: units.number(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     if column == _ACCURACY:

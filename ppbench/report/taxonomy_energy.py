@@ -11,6 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from ppbench.devices import Device
 from ppbench.report import units
+from ppbench.report.page import left_out
 from ppbench.report.style import (
     DARK_GREY,
     INK,
@@ -20,16 +21,18 @@ from ppbench.report.style import (
     caption_height,
     new_figure,
     series_styles,
+    shortened,
     text_width,
 )
 from ppbench.report.taxonomy_plane import LinkPanel, drawn_rows
-from ppbench.report.taxonomy_rows import TaxonomyRow
+from ppbench.report.taxonomy_rows import TaxonomyRow, rows_for_a_page
 
 _ROW_IN = 0.22
 _HEAD_IN = 0.8
 _AXIS_IN = 0.5
 _SHARE_IN = 0.52
 _GAP_IN = 0.12
+_LABEL_IN = 2.2
 _COMPUTE = {"color": "#0072B2", "label": "computing"}
 _RADIO = {"color": "#E69F00", "label": "radio", "hatch": "////"}
 
@@ -37,7 +40,7 @@ _RADIO = {"color": "#E69F00", "label": "radio", "hatch": "////"}
 def taxonomy_energy(rows: Sequence[TaxonomyRow], panels: Sequence[LinkPanel], device: Device) -> Figure | None:
     """A row per scheme: on a logarithmic axis how much on each link, beside it stacked bars of who takes it."""
     drawn = [row for row in drawn_rows(rows) if _compute_j(row) is not None]
-    shown = sorted(drawn, key=lambda row: _compute_j(row) or 0.0)
+    shown = sorted(rows_for_a_page(drawn), key=lambda row: _compute_j(row) or 0.0)
     if not shown or not panels:
         return None
     caption = (
@@ -47,9 +50,10 @@ def taxonomy_energy(rows: Sequence[TaxonomyRow], panels: Sequence[LinkPanel], de
     )
     if any(row.overhead.misfit for row in shown):
         caption += " * does not fit into the device's memory."
+    caption += left_out(len(drawn), len(shown), "taxonomy.csv")
     figure = new_figure(_HEAD_IN + _ROW_IN * len(shown) + _AXIS_IN + caption_height(caption))
     height = figure.get_figheight()
-    names = [row.name + ("*" if row.overhead.misfit else "") for row in shown]
+    names = [shortened(row.name, _LABEL_IN) + ("*" if row.overhead.misfit else "") for row in shown]
     label_in = max(text_width(figure, name) for name in names) + 0.15
     shares_in = (_SHARE_IN + _GAP_IN) * len(panels)
     bottom, tall = (height - _HEAD_IN - _ROW_IN * len(shown)) / height, _ROW_IN * len(shown) / height

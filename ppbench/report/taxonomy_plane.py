@@ -14,6 +14,7 @@ from matplotlib.transforms import Bbox
 
 from ppbench.devices import Device
 from ppbench.report import units
+from ppbench.report.page import PAGE_IN, left_out
 from ppbench.report.placement import Label, place_labels
 from ppbench.report.style import (
     DARK_GREY,
@@ -25,18 +26,19 @@ from ppbench.report.style import (
     caption_height,
     new_figure,
     series_styles,
+    shortened,
     text_width,
 )
-from ppbench.report.taxonomy_rows import TaxonomyRow
+from ppbench.report.taxonomy_rows import TaxonomyRow, rows_for_a_page
 from ppbench.thresholds import Thresholds
 
 _PANEL_WIDTH_IN = 2.5
-_PANEL_HEIGHT_IN = 2.7
+_PANEL_HEIGHT_IN = 2.3
 _LEFT_IN = 0.72
 _ACROSS_IN = 3.3
 _TOP_IN = 0.52
 _BELOW_IN = 0.48
-_KEY_LINE_IN = 0.16
+_KEY_LINE_IN = 0.15
 _KEY_MARKER_IN = 0.3
 _MARKER_PT = 5.5
 _MILD, _MIDDLE, _SEVERE = "#E4F3EC", "#FDF4DF", "#FAE4D8"
@@ -59,18 +61,21 @@ def taxonomy_plane(
     rows: Sequence[TaxonomyRow], panels: Sequence[LinkPanel], thresholds: Thresholds, device: Device
 ) -> Figure | None:
     """Every scheme in every panel, hollow where the link does not carry it; None if no row has both measures."""
-    shown = drawn_rows(rows)
-    if not shown:
+    drawn = drawn_rows(rows)
+    if not drawn:
         return None
     titled: Sequence[LinkPanel | None] = list(panels) or [None]
     n_across = min(2, len(titled))
     n_down = -(-len(titled) // n_across)
     width_in = _PANEL_WIDTH_IN if n_across == 2 else WIDTH_IN - _LEFT_IN - 0.95
-    key_columns = _key_columns(shown)
-    key_lines = -(-len(shown) // key_columns)
-    caption = _caption(shown, panels, thresholds, device)
-    key_in = _KEY_LINE_IN * key_lines + 0.2
     panel_in = _TOP_IN + _PANEL_HEIGHT_IN + _BELOW_IN
+    caption = _caption(drawn, panels, thresholds, device) + left_out(len(drawn), 0, "taxonomy.csv")
+    key_columns = _key_columns(drawn)
+    most_lines = int((PAGE_IN - panel_in * n_down - caption_height(caption) - 0.2) / _KEY_LINE_IN)
+    shown = rows_for_a_page(drawn, key_columns * max(1, most_lines))
+    caption = _caption(drawn, panels, thresholds, device) + left_out(len(drawn), len(shown), "taxonomy.csv")
+    key_lines = -(-len(shown) // key_columns)
+    key_in = _KEY_LINE_IN * key_lines + 0.2
     figure = new_figure(panel_in * n_down + key_in + caption_height(caption))
     height = figure.get_figheight()
     for i, panel in enumerate(titled):
@@ -200,7 +205,14 @@ def _draw_key(figure: Figure, rows: Sequence[TaxonomyRow], n_columns: int, top_i
         x, y = 0.15 + (WIDTH_IN - 0.2) / n_columns * (i // n_lines), top_in - 0.1 - _KEY_LINE_IN * (i % n_lines)
         axes.plot([x], [y], linestyle="none", **_style(row, rows))
         star = "*" if row.overhead.misfit else ""
-        axes.text(x + 0.12, y, f"{i + 1}  {row.name}{star}", fontsize=SMALL_PT, va="center_baseline", color=INK)
+        axes.text(
+            x + 0.12,
+            y,
+            f"{i + 1}  {shortened(row.name, WIDTH_IN - 1)}{star}",
+            fontsize=SMALL_PT,
+            va="center_baseline",
+            color=INK,
+        )
 
 
 def _style(row: TaxonomyRow, rows: Sequence[TaxonomyRow], hollow: bool = False) -> dict[str, Any]:

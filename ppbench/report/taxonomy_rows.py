@@ -9,6 +9,7 @@ with a training sample is part of what the scheme sends.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 from ppbench.devices import Device
@@ -19,6 +20,7 @@ from ppbench.records import JobRecord
 from ppbench.registry import SCHEMES
 from ppbench.report.groups import Group
 from ppbench.report.names import short_names
+from ppbench.report.page import best_and_worst
 from ppbench.scheme import PARTICIPANT, SchemeCard
 from ppbench.taxonomy import (
     CommunicationLabel,
@@ -94,6 +96,15 @@ def taxonomy_rows(groups: Sequence[Group], thresholds: Thresholds, device: Devic
         _row(name, group, groups, thresholds, device) for name, group in zip(short_names(shown), shown, strict=True)
     ]
     return sorted(rows, key=_family) if any(row.cost for row in rows) else []
+
+
+def rows_for_a_page(rows: Sequence[TaxonomyRow], most: int = 30) -> list[TaxonomyRow]:
+    """Of many, the baselines, and those that take a device the least time for a sample and the most."""
+    return best_and_worst(rows, most, _device_time, lambda row: row.group.is_baseline)
+
+
+def _device_time(row: TaxonomyRow) -> float:
+    return row.overhead.device_s_per_sample or math.inf
 
 
 def _row(name: str, group: Group, groups: Sequence[Group], thresholds: Thresholds, device: Device) -> TaxonomyRow:

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch
 
 from ppbench.devices import Device
+from ppbench.report.page import left_out
 from ppbench.report.style import (
     DARK_GREY,
     GREY,
@@ -19,9 +20,10 @@ from ppbench.report.style import (
     add_caption,
     caption_height,
     new_figure,
+    shortened,
     text_width,
 )
-from ppbench.report.taxonomy_rows import TaxonomyRow
+from ppbench.report.taxonomy_rows import TaxonomyRow, rows_for_a_page
 from ppbench.taxonomy import CommunicationLabel, ComputationLabel
 from ppbench.thresholds import Thresholds
 
@@ -35,7 +37,7 @@ _UNMEASURED: tuple[tuple[str, ...], ...] = (
 )
 """Branches of the paper's figure, as its section 2.1 names them; shown as empty where no scheme stands on them."""
 
-_LINE_IN = 0.2
+_LINE_IN = 0.155
 _INDENT_IN = 0.14
 _LEFT_IN = 0.12
 _HEAD_IN = 0.55
@@ -77,6 +79,8 @@ def taxonomy_tree(rows: Sequence[TaxonomyRow], thresholds: Thresholds, device: D
     """One line for each branch and each scheme; None if there are no rows."""
     if not rows:
         return None
+    n_rows = len(rows)
+    rows = rows_for_a_page(rows)
     lines = list(_lines(_tree(rows)))
     caption = (
         f"Measured labels beside the paper's. Computation: on a {device.title}, by the middle one of modelled seconds, "
@@ -84,6 +88,7 @@ def taxonomy_tree(rows: Sequence[TaxonomyRow], thresholds: Thresholds, device: D
         f"Communication: more than {thresholds.iterative_above_rounds:g} rounds is iterative; bytes up over "
         "plaintext's are compression, retention or swelling. ~: not firm. \N{CHECK MARK} and \N{BALLOT X}: whether the "
         "paper says the same. Grey: branches of the paper's figure 1 without a scheme here."
+        + left_out(n_rows, len(rows), "taxonomy.csv")
     )
     figure = new_figure(_HEAD_IN + _LINE_IN * len(lines) + 0.1 + caption_height(caption))
     _draw_head(figure)
@@ -118,7 +123,7 @@ def _lines(root: _Node) -> Iterator[_Line]:
         yield _Line(node.name, depth, parent, empty=not node.rows and not node.children)
         for row in node.rows:
             count += 1
-            yield _Line(_shortened(row.name, depth + 1), depth + 1, own, row)
+            yield _Line(shortened(row.name, _room_in(depth + 1)), depth + 1, own, row)
         for child in node.children.values():
             yield from walk(child, depth + 1, own)
 
@@ -133,14 +138,12 @@ def _together(branch: str, scheme: str, depth: int) -> str | None:
 
 
 def _fits(text: str, depth: int) -> bool:
-    return _LEFT_IN + _INDENT_IN * depth + text_width(new_figure(1), text) < _COMPUTATION_IN - 0.05
+    return text_width(new_figure(1), text) < _room_in(depth)
 
 
-def _shortened(text: str, depth: int) -> str:
-    """Cut where the labels begin."""
-    while len(text) > 1 and not _fits(text, depth):
-        text = text.removesuffix("\N{HORIZONTAL ELLIPSIS}")[:-1] + "\N{HORIZONTAL ELLIPSIS}"
-    return text
+def _room_in(depth: int) -> float:
+    """Up to where the labels begin."""
+    return _COMPUTATION_IN - 0.05 - _LEFT_IN - _INDENT_IN * depth
 
 
 def _draw_head(figure: Figure) -> None:
@@ -219,7 +222,7 @@ def _line(figure: Figure, across_in: tuple[float, float], from_top_in: tuple[flo
 
 def _chip(figure: Figure, left_in: float, middle_in: float, width_in: float, colour: str) -> None:
     height = figure.get_figheight()
-    corner = (left_in - 0.04) / WIDTH_IN, 1 - (middle_in + 0.085) / height
-    size = (width_in + 0.04) / WIDTH_IN, 0.17 / height
+    corner = (left_in - 0.04) / WIDTH_IN, 1 - (middle_in + 0.07) / height
+    size = (width_in + 0.04) / WIDTH_IN, 0.14 / height
     box = FancyBboxPatch(corner, *size, boxstyle="square,pad=0", linewidth=0, facecolor=colour, zorder=0)
     figure.add_artist(box)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ppbench.records import read_all
-from ppbench.report.figures import accuracy_vs_bytes, compute_per_party
+from ppbench.report.compute import compute_per_party
+from ppbench.report.figures import accuracy_vs_bytes
 from ppbench.report.groups import grouped
 from ppbench.report.modelled_table import write_modelled
 from ppbench.report.paper import write_paper_comparison
@@ -26,7 +27,7 @@ def write_report(results_dir: Path) -> list[Path]:
     return [
         *write_tables(jobs, results_dir),
         *write_modelled(jobs, results_dir),
-        *write_paper_comparison(jobs, results_dir),
+        *write_paper_comparison(groups, results_dir),
         *write_picture(lambda: accuracy_vs_bytes(groups), results_dir, "accuracy_vs_bytes"),
         *write_picture(lambda: compute_per_party(groups), results_dir, "compute_per_party"),
         *write_sweeps(groups, results_dir),
