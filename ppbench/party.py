@@ -51,6 +51,7 @@ class Party:
         self.guess: Array | None = None
         self.engine_bytes: int | None = None
         self.published: dict[str, Array] = {}
+        """What the harness has not been handed yet; it is at the end of each stage."""
         self.uses_engine = False
         self._own_process = own_process
         self._hosts = hosts
@@ -126,7 +127,7 @@ class Party:
         A participant that learns the logits, (n, classes), hands them over too: the harness holds them against the
         model's own and keeps the largest difference alone, because raw decryptions are not to be published.
         """
-        labels = np.asarray(labels)
+        labels = _plain(f"{self.name} answers labels", labels)
         if self._batch is None or self._owner != self.name:
             raise ProtocolError(f"{self.name} answers a batch that is not its own")
         if labels.shape != (self._batch.size,) or labels.dtype.kind not in "ui":
@@ -136,11 +137,9 @@ class Party:
             )
         if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < self.task.n_classes:
             raise ProtocolError(f"{self.name} answers a label outside 0..{self.task.n_classes - 1}")
-        if logits is not None and np.shape(logits) != (self._batch.size, self.task.n_classes):
-            due = (self._batch.size, self.task.n_classes)
-            raise ProtocolError(f"{self.name} answers logits of shape {np.shape(logits)} where {due} is due")
+        due = (self._batch.size, self.task.n_classes)
+        self.logits = None if logits is None else _reals(f"{self.name} answers logits", logits, due)
         self.answered = labels.astype(np.int64)
-        self.logits = None if logits is None else np.asarray(logits, np.float64)
 
     def reconstructed(self, samples: Array) -> None:
         """Say what this party takes the clear samples of the batch in hand for, (n, d) reals in [0, 1] or near it.
@@ -148,13 +147,14 @@ class Party:
         For a scheme whose coordinator reconstructs samples in order to classify them: the harness holds them against
         the owner's and keeps the mean squared error alone.
         """
-        if self._batch is None or samples.shape != (self._batch.size, self.task.dimension):
-            raise ProtocolError(f"{self.name} reconstructs {samples.shape}, which is not the batch in hand")
-        self.guess = samples.astype(np.float32)
+        if self._batch is None:
+            raise ProtocolError(f"{self.name} reconstructs samples where no batch is in hand")
+        due = (self._batch.size, self.task.dimension)
+        self.guess = _reals(f"{self.name} reconstructs samples", samples, due).astype(np.float32)
 
     def publish(self, name: str, result: Array) -> None:
-        """Hand a result that is no answer, such as a released table, to the harness."""
-        self.published[name] = np.asarray(result)
+        """Hand a result that is no answer, such as a released table, to the harness; a name's last one counts."""
+        self.published[name] = _plain(f"{self.name} publishes '{name}'", result)
 
     def observe(self, name: str, array: Array) -> None:
         """Put into the view what this party sees but no channel shows, such as what an engine received."""
@@ -202,6 +202,27 @@ class Party:
     def end(self) -> None:
         """For the harness: no batch is in hand."""
         self._owner = self._batch = None
+
+
+def _plain(what: str, given: Array) -> Array:
+    """An array of plain values. Raises ProtocolError for anything else."""
+    try:
+        array = np.asarray(given)
+    except ValueError:
+        raise ProtocolError(f"{what} that are no array: rows of different lengths") from None
+    if array.dtype.hasobject:
+        raise ProtocolError(f"{what} as Python objects ({type(given).__name__}), where an array of plain values is due")
+    return array
+
+
+def _reals(what: str, given: Array, shape: tuple[int, ...]) -> Array:
+    """Finite reals of this shape, float64. Raises ProtocolError for anything else."""
+    array = _plain(what, given)
+    if array.shape != shape or array.dtype.kind not in "uif":
+        raise ProtocolError(f"{what} {array.dtype} of shape {array.shape} where real numbers {shape} are due")
+    if not (finite := np.isfinite(array)).all():
+        raise ProtocolError(f"{what} of which {int((~finite).sum())} of {array.size} are not finite")
+    return array.astype(np.float64)
 
 
 def _living(channels: Sequence[Channel]) -> list[Channel]:
