@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from ppbench import bundle, records, scoring, tracebacks
-from ppbench.bundle import Array, Tree
+from ppbench.bundle import Tree
 from ppbench.calibration import Rate, calibrate, pooled
 from ppbench.errors import PpbenchError, UnavailableError, told
 from ppbench.job import Job
@@ -95,12 +95,10 @@ def _measure(
     progress: Progress,
 ) -> Iterator[Record]:
     """One fresh set of processes through all stages, the online stage with its warm-up and all repetitions."""
-    published: dict[str, Mapping[str, Array]] = {}
     with _parties(job, start, folder) as parties:
         _keep_machines(parties, machines)
         for stage, readings in _before_online(job, start, owned, parties):
             yield from scoring.costs(stage, readings, process)
-            published |= _keep_published(readings, folder)
         if job.scheme.takes_part_in("online"):
             plan = _plan(owned, job.task.batch_size)
             _unmeasured_pass(job, parties, plan, job.measure.warmup_batches)
@@ -108,11 +106,12 @@ def _measure(
                 progress(f"measuring {job.title}", process * job.measure.repetitions + repetition, _passes(job))
                 for stage, readings in _pass(job, parties, plan):
                     yield from scoring.costs(stage, readings, process, repetition)
-                    published |= _keep_published(readings, folder)
                 yield from scoring.answers(readings, start.task, owned, process, repetition)
         parties.release()
         yield from scoring.dropouts(parties.dropped, process)
-    yield from scoring.published(job.scheme, start.task, published, process)
+    for name, results in parties.published.items():
+        bundle.save(folder / "published" / f"{name}.npz", results)
+    yield from scoring.published(job.scheme, start.task, parties.published, process)
     progress(f"measuring {job.title}", (process + 1) * job.measure.repetitions, _passes(job))
 
 
@@ -195,11 +194,3 @@ def _pass(job: Job, parties: Parties, plan: list[list[str | int]]) -> Iterator[t
 
 def _passes(job: Job) -> int:
     return job.measure.processes * job.measure.repetitions
-
-
-def _keep_published(readings: dict[str, Reading], folder: Path) -> dict[str, Mapping[str, Array]]:
-    """All that each party has published so far, which goes into a file too."""
-    published = {name: reading.published for name, reading in readings.items() if reading.published}
-    for name, results in published.items():
-        bundle.save(folder / "published" / f"{name}.npz", results)
-    return published

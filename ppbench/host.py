@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import faulthandler
 import os
 import socket
 import sys
@@ -35,7 +36,15 @@ _SERVE_ENDS_S = 10.0
 class Host:
     """Runs one party at the word of the harness."""
 
-    def __init__(self, connection: Connection, own_process: bool, sockets: dict[str, socket.socket] | None = None):
+    def __init__(
+        self,
+        connection: Connection,
+        own_process: bool,
+        sockets: dict[str, socket.socket] | None = None,
+        log: Path | None = None,
+    ):
+        """`log` is where a traceback goes; None: what the process prints is the log."""
+        self._log = log
         self._control = connection
         self._inbox = control.Inbox(connection)
         self._control_lock = threading.Lock()
@@ -76,7 +85,12 @@ class Host:
             control.send(self._control, word, tree)
 
     def _fail(self, error: BaseException) -> None:
-        traceback.print_exception(error)
+        if self._log is None:
+            traceback.print_exception(error)
+        else:
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+            with self._log.open("a") as log:
+                traceback.print_exception(error, file=log)
         reason = str(error).strip().splitlines() or [""]
         kind = "" if isinstance(error, PpbenchError) else f"{type(error).__name__}: "
         lacks = self._lacks(error) if isinstance(error, ModuleNotFoundError) else None
@@ -159,7 +173,7 @@ class Host:
         else:
             raise ProtocolError(f"there is no stage '{stage}'")
         done["cost"] = self._cost()
-        done["published"] = self._party.published
+        done["published"], self._party.published = self._party.published, {}
         done["engine_bytes"] = self._party.engine_bytes
         return done
 
@@ -268,6 +282,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("parties", nargs="+", metavar="PARTY")
     parsed = parser.parse_args(arguments)
     die_with_parent()
+    faulthandler.enable()  # a crash in an engine leaves a traceback too
     host, _, port_or_path = parsed.connect.rpartition(":")
     token = bytes.fromhex(parsed.token_file.read_text().strip())
     alone = len(parsed.parties) == 1

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ppbench.bundle import Tree
+from ppbench.bundle import Array, Tree
 from ppbench.errors import PeerGone, PpbenchError, ProtocolError
 from ppbench.host import rank
 from ppbench.party import participant_name, role_of
@@ -20,6 +20,7 @@ from ppbench.process import Interpreter
 from ppbench.readings import Reading, counts_move, engine_traffic, reading
 from ppbench.scheme import PARTICIPANT, Scheme, TaskFacts
 from ppbench.wire import control, handshake
+from ppbench.wire.base import told
 from ppbench.wire.relay import Shape
 from ppbench.wire.start import WIRES
 
@@ -54,6 +55,8 @@ class Parties:
         self.names = _names(scheme, facts.n_participants)
         self.dropped: dict[str, str] = {}
         """Participants that died where the card allows it -> how."""
+        self.published: dict[str, dict[str, Array]] = {}
+        """Party -> name -> the last result that it published by this name, up to the end of the last stage."""
         self._groups = _groups(self.names, participants_per_process)
         self._pairs = [(a, b) for a in self.names for b in self.names if rank(a) < rank(b) and role_of(a) != role_of(b)]
         self._wire = WIRES[wire](self._pairs, threads, log_dir, _interpreter(scheme))
@@ -114,6 +117,9 @@ class Parties:
         self._stage = stage
         words = {name: {"stage": stage, **((trees or {}).get(name) or {})} for name in self.living}
         done = self._ask("stage", words)
+        for name, tree in done.items():
+            if tree["published"]:
+                self.published.setdefault(name, {}).update(tree["published"])
         before, self._counts = self._counts, self._settled()
         engines = engine_traffic(before, self._counts)
         return {
@@ -244,12 +250,12 @@ class Parties:
         # A role that serves may fail while its party replies: both words are here, and the failure counts.
         for word, tree in sorted(words, key=lambda said: said[0] != "failed"):
             if word == "failed":
-                return ("follows" if tree["follows"] else "failed"), tree["reason"], None
+                return ("follows" if tree["follows"] else "failed"), tree["reason"] + told(self._wire.log(name)), None
             if word == reply:
                 return "replied", "", tree
             return "failed", f"it said '{word}' instead of '{reply}'", None
         if inbox.connection.ended:
-            return "died", self._wire.state(name, wait_s=1.0), None
+            return "died", self._wire.state(name, wait_s=1.0) + self._wire.traceback(name), None
         return "waits", "", None
 
     def _readable(self, names: set[str], timeout_s: float) -> list[str]:

@@ -50,7 +50,6 @@ class Reading:
     """(owner, index of the first sample, (n, d) what the party takes its samples for)."""
     engine_bytes: int | None
     """What its engine says of itself that it sent and received."""
-    published: Mapping[str, Array]
 
 
 def reading(done: Tree, before: Tree, after: Tree, engines: Mapping[str, Traffic]) -> Reading:
@@ -72,7 +71,6 @@ def reading(done: Tree, before: Tree, after: Tree, engines: Mapping[str, Traffic
         logits=done["logits"],
         guesses=[(owner, first, samples) for owner, first, samples in done["guesses"]],
         engine_bytes=done["engine_bytes"],
-        published=done["published"],
     )
 
 

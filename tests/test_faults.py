@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -67,7 +68,9 @@ def marker(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_without_a_fault_the_job_is_measured(tmp_path: Path, marker: str) -> None:
-    assert experiment.run(faulty_job(Faulty()), tmp_path).status == "ok"
+    record = experiment.run(faulty_job(Faulty()), tmp_path)
+    assert record.status == "ok"
+    assert not (tmp_path / record.folder / "logs").exists()
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -90,6 +93,33 @@ def test_a_failing_participant_ends_the_job_at_once(
     assert re.match(told.format(stage=stage), record.reason)
     assert "\n" not in record.reason
     assert records.read(tmp_path / record.folder).reason == record.reason
+    log = f"{record.folder}/logs/participant-0.txt"
+    assert record.reason.endswith(f"; traceback in {log}") == (fault == "raise")
+    if fault == "raise":
+        assert "Traceback" in (tmp_path / log).read_text()
+        assert "in setup" in (tmp_path / log).read_text() or stage != "setup"
+
+
+@pytest.mark.parametrize("wire", ["tcp", "memory"])
+def test_a_traceback_is_that_of_the_last_run_wherever_the_party_lives(tmp_path: Path, marker: str, wire: str) -> None:
+    job = dataclasses.replace(faulty_job(Faulty(stage="setup")), wire=wire)
+    for _ in range(2):
+        record = experiment.run(job, tmp_path)
+    written = (tmp_path / record.reason.partition("; traceback in ")[2]).read_text()
+    assert written.count("ValueError: the sensor is on fire") == 1
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare")
+def test_without_a_loopback_there_is_one_line(tmp_path: Path, marker: str) -> None:
+    command = ["unshare", "--user", "--map-root-user", "--net"]
+    if subprocess.run([*command, "true"], capture_output=True).returncode:
+        pytest.skip("no namespaces here")
+    asked = ["run", "scheme=plaintext", "dataset=digits", "model=mlp", "model.epochs=1", f"results_dir={tmp_path}"]
+    ran = subprocess.run([*command, sys.executable, "-m", "ppbench.cli", *asked], capture_output=True, timeout=100)
+    (told,) = (read.reason for read in records.read_all(tmp_path))
+    assert re.match(r"no loopback for the parties to meet on: 127\.0\.0\.1 does not answer \(", told)
+    assert ran.returncode == 1
+    assert b"Traceback" not in ran.stdout + ran.stderr
 
 
 @pytest.mark.parametrize("stage", STAGES)

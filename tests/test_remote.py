@@ -211,9 +211,13 @@ def test_a_run_that_fails_is_told_and_the_next_one_goes_on(tmp_path: Path, bare_
     }
     for scheme, reason in outcomes.items():
         record = experiment.run(remote_job(scheme, DEADLINE_S if scheme.fault == "stop" else LONGEST_S), tmp_path)
-        assert record.reason == reason
+        told, _, where = record.reason.partition("; traceback in ")
+        assert told == reason
+        who = reason.partition(" ")[0]
+        raised = reason.startswith(who + " failed") and "killed" not in reason
+        assert where == (f"{record.folder}/logs/{who}.txt" if raised else "")
         assert (record.status == "ok") == (not reason)
-    (log,) = tmp_path.glob("faulty-*/logs/participant-0.log")
+    (log,) = tmp_path.glob("faulty-*/logs/participant-0.txt")
     assert "the sensor is on fire" in log.read_text()
     close_door()
     said = ended(far)

@@ -13,6 +13,12 @@ from ppbench.wire.connection import Connection
 from ppbench.wire.relay import Shape
 
 LOOPBACK = "127.0.0.1"
+_TRACEBACK_BEGINNINGS = (b"Traceback (most recent call last)", b"Fatal Python error")
+
+
+def told(log: Path) -> str:
+    """How a reason says where its traceback is: results folder, then the job's, the logs' and the file."""
+    return f"; traceback in {'/'.join(log.parts[-3:])}"
 
 
 class Wire(abc.ABC):
@@ -69,6 +75,16 @@ class Wire(abc.ABC):
     def machines(self) -> Mapping[str, Tree]:
         """What `ppbench.machine` says of the machine of each party that does not live on this one."""
         return {}
+
+    def log(self, name: str) -> Path:
+        """Where all goes that the party's process prints, tracebacks included."""
+        return self.log_dir / f"{name}.txt"
+
+    def traceback(self, name: str) -> str:
+        """`; traceback in PATH`, as seen from the results folder; empty if the party's process has printed none."""
+        log = self.log(name)
+        printed = log.read_bytes() if log.exists() else b""
+        return told(log) if any(beginning in printed for beginning in _TRACEBACK_BEGINNINGS) else ""
 
     @abc.abstractmethod
     def state(self, name: str, wait_s: float = 0.0) -> str:

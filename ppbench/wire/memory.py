@@ -35,7 +35,8 @@ class MemoryWire(Wire):
         for name in names:
             ours, theirs = self._pair()
             controls[name] = Connection(ours)
-            host = Host(Connection(theirs), own_process=False, sockets=ends[name])
+            self.log(name).unlink(missing_ok=True)
+            host = Host(Connection(theirs), own_process=False, sockets=ends[name], log=self.log(name))
             self._threads[name] = threading.Thread(target=host.run, name=name, daemon=True)
             self._threads[name].start()
         return controls

@@ -20,6 +20,9 @@ from ppbench.wire.connection import Connection
 _STATES = {"R": "computing", "S": "waiting", "D": "waiting", "T": "stopped", "t": "stopped", "Z": "dead"}
 
 
+_LOOPBACK_S = 5.0
+
+
 class TcpWire(Wire):
     """Each group of parties in a process of its own session, joined over loopback TCP."""
 
@@ -27,6 +30,17 @@ class TcpWire(Wire):
         super().__init__(pairs, threads, log_dir, interpreter)
         self._resources = contextlib.ExitStack()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._logs: dict[str, Path] = {}
+
+    @classmethod
+    def unavailable(cls) -> str:
+        """See `Wire.unavailable`."""
+        try:
+            with socket.create_server((LOOPBACK, 0)) as listener:
+                socket.create_connection(listener.getsockname(), timeout=_LOOPBACK_S).close()
+        except OSError as error:
+            return f"no loopback for the parties to meet on: {LOOPBACK} does not answer ({error})"
+        return ""
 
     def start(self, groups: Sequence[Sequence[str]], deadline_s: float) -> dict[str, Connection]:
         """See `Wire.start`."""
@@ -59,6 +73,10 @@ class TcpWire(Wire):
         """See `Wire.dials`."""
         return True
 
+    def log(self, name: str) -> Path:
+        """See `Wire.log`; parties that share a process share it."""
+        return self._logs.get(name, super().log(name))
+
     def state(self, name: str, wait_s: float = 0.0) -> str:
         """See `Wire.state`."""
         process = self._processes.get(name)
@@ -78,13 +96,21 @@ class TcpWire(Wire):
         """See `Wire.close`."""
         for process in set(self._processes.values()):
             kill_session(process)
+        for log in set(self._logs.values()):
+            if log.exists() and not log.stat().st_size:
+                log.unlink()
+        with contextlib.suppress(OSError):  # others are still there
+            self.log_dir.rmdir()
         self._resources.close()
 
     def _launch(
         self, group: Sequence[str], arguments: Sequence[str], environment: Mapping[str, str], folder: str | None
     ) -> None:
         command, descriptors = self.command(group)
-        with open(self.log_dir / f"{group[0]}.log", "ab") as log:
+        path = super().log(group[0])
+        self._logs |= dict.fromkeys(group, path)
+        # What an earlier run left, this one's reason is not to point at.
+        with open(path, "wb") as log:
             process = start_session(
                 [*command, *arguments, *group],
                 stdin=subprocess.DEVNULL,
@@ -110,7 +136,9 @@ class TcpWire(Wire):
             except TimeoutError:
                 for name in awaited:
                     if self._processes[name].poll() is not None:
-                        raise PeerGone(f"{name} was {self.state(name)} before it started") from None
+                        raise PeerGone(
+                            f"{name} was {self.state(name)} before it started{self.traceback(name)}"
+                        ) from None
                 continue
             try:
                 name = handshake.accept(sock, lambda name: token if name in awaited else None)

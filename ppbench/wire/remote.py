@@ -82,7 +82,8 @@ class RemoteWire(TcpWire):
             device.await_end()
         for name, device in self._devices.items():
             if device.log:
-                (self.log_dir / f"{name}.log").write_text(device.log)
+                self.log_dir.mkdir(parents=True, exist_ok=True)
+                self.log(name).write_text(device.log)
 
     def _accept_remote(self, awaited: set[str], key: bytes, deadline_s: float) -> dict[str, Connection]:
         controls: dict[str, Connection] = {}
