@@ -31,7 +31,7 @@ def test_one_job(tmp_path: Path) -> None:
     (row,) = summary(tmp_path).to_dict("records")
     assert set(COLUMNS) <= set(row)
     assert row["status"] == "ok"
-    assert row["n_samples"] == "50.0"
+    assert row["n_samples"] == "50"
     assert float(row["accuracy"]) > 0.9
     assert row["agreement"] == "1.0"
     assert row["rounds"] == "2.0"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import resource
 import shutil
 import subprocess
@@ -18,15 +17,15 @@ import pandas as pd
 import pytest
 
 import ppbench
-from ppbench import records, registry
-from ppbench.bundle import Array, Tree
+from ppbench import experiment, records
+from ppbench.cli import main
+from ppbench.data.digits import Digits
 from ppbench.errors import PpbenchError
-from ppbench.macs import Macs
-from ppbench.privacy.guarantee import Privacy
+from ppbench.job import Job, MeasureOptions, TaskOptions
+from ppbench.models.mlp import Mlp
 from ppbench.records import JOB_FILE, RECORDS_FILE, JobRecord, Record
 from ppbench.report.summary import NUMBERS
-from ppbench.scheme import Task, TaskFacts
-from schemes.plaintext import Coordinator, Participant, Plaintext
+from tests.faults.numbers import Astray
 
 FIXTURE = Path(__file__).parent / "fixtures" / "results_v1"
 TASK = ("dataset=digits", "model=mlp", "task.n_samples=20", "task.batch_size=10", "measure.repetitions=1")
@@ -102,6 +101,7 @@ DAMAGE: Mapping[str, tuple[str, Callable[[Path], Any], str]] = {
     "cut at a line's end": (RECORDS_FILE, cut_last_line, "says"),
     "cut within a line": (RECORDS_FILE, lambda path: cut(path, 4), "cells"),
     "cut within a number": (RECORDS_FILE, lambda path: cut(path, 1), "digests differ"),
+    "not finite": (RECORDS_FILE, first_value_is("-inf"), "digests differ"),
     "another value": (RECORDS_FILE, first_value_is("1"), "digests differ"),
     "records not UTF-8": (RECORDS_FILE, lambda path: path.write_bytes(b"\xff" + path.read_bytes()), "can't decode"),
 }
@@ -138,19 +138,19 @@ def test_the_report_of_a_damaged_folder_names_each_that_it_leaves_out(job: JobRe
     assert list(pd.read_csv(tmp_path / "summary.csv").job) == [job.id]
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
-def test_a_folder_that_an_old_version_poisoned_reports_and_measures_on(value: str, tmp_path: Path) -> None:
+def test_a_folder_that_an_old_version_poisoned_reports_and_measures_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Old versions wrote no digest, and measured values that are not finite."""
     summary = ppbench.run("scheme=plaintext,local", *TASK, results_dir=tmp_path)
     poisoned = next(tmp_path.glob("plaintext-*"))
     document = json.loads((poisoned / JOB_FILE).read_text())
     del document["n_records"], document["records_sha256"]
     (poisoned / JOB_FILE).write_text(json.dumps(document))
-    first_value_is(value)(poisoned / RECORDS_FILE)
-    ended = report(tmp_path)
-    assert ended.returncode == 0
-    assert f"{poisoned / RECORDS_FILE} cannot be read: cpu_s of coordinator in model is {value}" in ended.stderr
+    first_value_is("nan")(poisoned / RECORDS_FILE)
     assert list(ppbench.load_summary(tmp_path).scheme) == ["local"]
+    (line,) = caplog.messages
+    assert line.startswith(f"{poisoned / RECORDS_FILE} cannot be read: cpu_s of coordinator in model is nan")
     again = ppbench.run("scheme=plaintext,local", *TASK, results_dir=tmp_path)
     assert list(again.status) == ["ok", "ok"]
     assert set(again.job) == set(summary.job)
@@ -174,7 +174,10 @@ def test_what_can_be_read_nowhere_is_an_error_of_one_line(tmp_path: Path) -> Non
 def test_what_cannot_be_written_is_told_in_one_line(job: JobRecord, tmp_path: Path) -> None:
     records.write(tmp_path, job)
     full = report(tmp_path, limit_bytes=100)
-    assert (full.returncode, full.stderr) == (2, f"ppbench: {tmp_path / 'summary.csv'} cannot be written: File too large\n")
+    assert (full.returncode, full.stderr) == (
+        2,
+        f"ppbench: {tmp_path / 'summary.csv'} cannot be written: File too large\n",
+    )
     (tmp_path / "records.csv").mkdir()
     taken = report(tmp_path)
     assert (taken.returncode, taken.stderr.splitlines()) == (
@@ -195,11 +198,11 @@ VALUES = (3.0, 0.1, 1e300, -2.5e-308, 2.0**53, 2.0**53 + 2, 1e22, 0.0, 1 / 3, 5e
 
 
 def test_every_value_is_read_back_as_it_was(job: JobRecord, tmp_path: Path) -> None:
-    kept = [Record("job", "a \"name\",\nof its own", value, "1", process=0, batch=7) for value in VALUES]
+    kept = [Record("job", 'a "name",\nof its own', value, "1", process=0, batch=7) for value in VALUES]
     folder = records.write(tmp_path, job.model_copy(update={"records": kept}))
     assert records.read(folder).records == kept
     assert list(ppbench.load_records(tmp_path).value) == list(VALUES)
-    assert report(tmp_path).returncode == 0
+    assert main(["report", str(tmp_path)]) == 0
     for path in (folder / RECORDS_FILE, tmp_path / "records.csv"):
         cells = pd.read_csv(path, dtype=str)
         assert [float(value) for value in cells.value] == list(VALUES)
@@ -212,11 +215,9 @@ def test_every_value_is_read_back_as_it_was(job: JobRecord, tmp_path: Path) -> N
 def test_texts_that_look_like_nothing_survive(job: JobRecord, text: str, tmp_path: Path) -> None:
     named = {"variant": text, "dataset": text, "id": "12e4567890123456"}
     records.write(tmp_path, job.model_copy(update=named))
-    assert report(tmp_path).returncode == 0
+    assert main(["report", str(tmp_path)]) == 0
     numbers: Any = dict.fromkeys(NUMBERS, "")
-    as_documented = pd.read_csv(
-        tmp_path / "summary.csv", keep_default_na=False, na_values=numbers, dtype={"job": str}
-    )
+    as_documented = pd.read_csv(tmp_path / "summary.csv", keep_default_na=False, na_values=numbers, dtype={"job": str})
     for table in (ppbench.load_summary(tmp_path), as_documented):
         (row,) = table.to_dict("records")
         assert (row["variant"], row["dataset"], row["job"]) == (text, text, "12e4567890123456")
@@ -233,50 +234,38 @@ def test_numbers_are_numbers_even_where_none_was_measured(job: JobRecord, tmp_pa
     assert [str(values[column].dtype) for column in ("value", "process", "seed")] == ["float64", "Int64", "Int64"]
 
 
-class Astray(Plaintext):
-    """Plaintext that promises, counts and scores what `WRONG` says."""
-
-    WRONG: str = ""
-
-    def privacy(self, facts: TaskFacts) -> Privacy | None:
-        """An infinite epsilon, if that is what is wrong."""
-        return Privacy(math.inf, 0.0, "none", "none", 1.0) if self.WRONG == "epsilon" else None
-
-    def macs(self, facts: TaskFacts, artifacts: Mapping[str, Tree]) -> Macs | None:
-        """Not a number of them, or no number at all."""
-        wrong: Any = {"macs": math.nan, "text": "many"}.get(self.WRONG)
-        return None if wrong is None else Macs(0, wrong)
-
-    def score(self, task: Task, published: Mapping[str, Mapping[str, Array]]) -> Mapping[str, float]:
-        """Overflown."""
-        return {"loss": float(np.float64(math.inf))} if self.WRONG == "score" else {}
-
-    def one_way_steps(self, rounds: int) -> int:
-        """More than a float holds."""
-        return 10**400 if self.WRONG == "steps" else rounds
-
-
-class NanLogits(Participant):
-    """A participant whose logits are not finite."""
-
-
 @pytest.mark.parametrize(
     ("wrong", "reason", "kept"),
     [
-        ("epsilon", "epsilon in job is inf", {"n_samples"}),
-        ("macs", "participant_convolution_macs_per_sample in job is nan", {"n_samples", "participant_dense_macs_per_sample"}),
-        ("text", "plaintext cannot count its macs: ValueError", {"n_samples"}),
-        ("score", "published_loss in job is inf", {"n_samples", "accuracy", "payload_bytes_sent"}),
-        ("steps", "plaintext cannot count its steps: OverflowError", {"n_samples", "accuracy"}),
+        ("", "", {"largest_logit_error"}),
+        ("epsilon", "epsilon in job is inf", {"participant_dense_macs_per_sample"}),
+        ("macs", "participant_convolution_macs_per_sample in job is nan", {"participant_dense_macs_per_sample"}),
+        ("text", "astray cannot count its macs: ValueError", {"n_samples"}),
+        ("logits", "logit error of participant-0 in online is nan", {"accuracy", "agreement"}),
+        ("score", "published_loss in job is inf", {"accuracy", "largest_logit_error"}),
+        ("steps", "astray cannot count its steps: OverflowError", {"accuracy", "largest_logit_error"}),
     ],
 )
-def test_what_is_not_finite_fails_the_job_and_all_before_is_kept(
-    wrong: str, reason: str, kept: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_is_not_finite_fails_the_job_and_all_before_it_is_kept(
+    wrong: str, reason: str, kept: set[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(Astray, "WRONG", wrong)
-    monkeypatch.setattr(registry.SCHEMES, "load", lambda name: Astray)
-    (row,) = ppbench.run("scheme=plaintext", *TASK, results_dir=tmp_path).to_dict("records")
-    assert row["status"] == "failed"
-    assert row["reason"].startswith(reason)
-    assert kept <= set(ppbench.load_records(tmp_path).metric)
-    assert np.isfinite(ppbench.load_records(tmp_path).value).all()
+    job = Job(
+        scheme=Astray(wrong=wrong),
+        dataset=Digits(),
+        model=Mlp(),
+        task=TaskOptions(n_samples=20, batch_size=10),
+        measure=MeasureOptions(repetitions=1),
+    )
+    written = experiment.run(job, tmp_path)
+    assert written.status == ("failed" if wrong else "ok")
+    assert written.reason.startswith(reason)
+    assert "\n" not in written.reason
+    measured = ppbench.load_records(tmp_path)
+    assert {"n_samples", "accuracy_plaintext"} | kept <= set(measured.metric)
+    assert np.isfinite(measured.value).all()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_record_is_finite(value: float) -> None:
+    with pytest.raises(PpbenchError, match="cpu_s of participant-0 in online is "):
+        Record("online", "cpu_s", value, "s", party="participant-0")

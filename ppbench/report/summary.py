@@ -97,7 +97,9 @@ def summary(jobs: Sequence[JobRecord]) -> pd.DataFrame:
     """
     table = pd.DataFrame([_row(job) for job in jobs], columns=list(COLUMNS))
     types = {column: "Int64" if column in _COUNTS else "float64" for column in NUMBERS}
-    return table.astype(types).fillna(dict.fromkeys(_TEXTS, "")).astype(dict.fromkeys(_TEXTS, "str"))
+    for column in _TEXTS:
+        table[column] = table[column].astype(object).fillna("").astype("str")
+    return table.astype(types)
 
 
 def write_tables(jobs: Sequence[JobRecord], results_dir: Path) -> tuple[Path, Path]:
