@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import resource
 import shutil
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.image import imread
 
 import ppbench
 from ppbench import experiment, records
@@ -24,6 +27,7 @@ from ppbench.errors import PpbenchError
 from ppbench.job import Job, MeasureOptions, TaskOptions
 from ppbench.models.mlp import Mlp
 from ppbench.records import JOB_FILE, RECORDS_FILE, JobRecord, Record
+from ppbench.report.page import PAGE_IN
 from ppbench.report.summary import NUMBERS
 from tests.faults.numbers import Astray
 
@@ -269,3 +273,25 @@ def test_what_is_not_finite_fails_the_job_and_all_before_it_is_kept(
 def test_a_record_is_finite(value: float) -> None:
     with pytest.raises(PpbenchError, match="cpu_s of participant-0 in online is "):
         Record("online", "cpu_s", value, "s", party="participant-0")
+
+
+def test_many_variants_are_a_page_and_name_the_best_the_worst_and_the_baselines(job: JobRecord, tmp_path: Path) -> None:
+    records.write(tmp_path, job)
+    for i in range(1, 80):
+        slower = [
+            dataclasses.replace(r, value=r.value * (1 + i)) if r.metric in ("cpu_s", "payload_bytes_sent") else r
+            for r in job.records
+        ]
+        config = {**job.config, "scheme": {"name": "theirs", "pool": i}}
+        fields = {"id": str(i), "scheme": "theirs", "variant": f"pool={i}", "config": config, "records": slower}
+        records.write(tmp_path, job.model_copy(update=fields))
+    assert main(["report", str(tmp_path)]) == 0
+    for name in ("accuracy_vs_bytes", "compute_per_party"):
+        assert imread(tmp_path / f"{name}.png").shape[0] <= 200 * PAGE_IN
+        tree = ElementTree.parse(tmp_path / f"{name}.svg")
+        texts = " ".join("".join(node.itertext()) for node in tree.iter("{http://www.w3.org/2000/svg}text"))
+        assert "plaintext" in texts
+        assert "theirs (pool=1)" in texts
+        assert "summary.csv has all" in texts
+    assert "theirs (pool=79)" in texts
+    assert "theirs (pool=40)" not in texts
