@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: bench test lint spu clean
+.PHONY: bench test lint lowest spu clean
 
 bench: $(VENV)/.installed
 	$(BIN)/ppbench run -m +experiment=quickstart
@@ -15,6 +15,10 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Whether the lower bounds of pyproject.toml hold: some minutes, and a few hundred megabytes from the package index.
+lowest: $(VENV)/.installed
+	$(BIN)/python benchmarks/lowest.py
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -81,7 +81,7 @@ def _readable(value: Any) -> str:
 
 
 def distribution(requirement: str) -> str:
-    """The name in a requirement such as `torch>=2.4`."""
+    """The name in a requirement such as `torch>=2.13`."""
     match = re.match(r"[\w.-]+", requirement)
     return match[0] if match else requirement
 

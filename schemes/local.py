@@ -55,7 +55,7 @@ class Local(Scheme):
 
     name: ClassVar[str] = "local"
     title: ClassVar[str] = "inference on the device, only the label leaves it (baseline)"
-    requires: ClassVar[Mapping[str, str]] = {"torch": "torch>=2.4"}
+    requires: ClassVar[Mapping[str, str]] = {"torch": "torch>=2.13"}
     card: ClassVar[SchemeCard] = SchemeCard(
         title="Local inference",
         source="what the paper's section 3.1 rules out for weak devices and confidential models",

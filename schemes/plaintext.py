@@ -42,7 +42,7 @@ class Plaintext(Scheme):
 
     name: ClassVar[str] = "plaintext"
     title: ClassVar[str] = "no protection: raw samples to the coordinator (baseline)"
-    requires: ClassVar[Mapping[str, str]] = {"torch": "torch>=2.4"}
+    requires: ClassVar[Mapping[str, str]] = {"torch": "torch>=2.13"}
     card: ClassVar[SchemeCard] = SchemeCard(
         title="Plaintext",
         source="the paper's system model without ObfNet (section 3.1)",

@@ -38,7 +38,7 @@ class EveryLayer(Model):
 
     name: ClassVar[str] = "every_layer"
     title: ClassVar[str] = "one layer of each kind"
-    requires: ClassVar[Mapping[str, str]] = {"torch": "torch>=2.4"}
+    requires: ClassVar[Mapping[str, str]] = {"torch": "torch>=2.13"}
 
     def check(self, sample_shape: tuple[int, ...]) -> None:
         assert sample_shape == (8, 8)

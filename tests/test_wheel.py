@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 from pathlib import Path
 
 import pandas as pd
 import pytest
+
+from ppbench.registry import REGISTRIES
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.slow
@@ -77,3 +80,13 @@ def test_nothing_tells_anyone_to_install_a_strangers_package() -> None:
     for path in texts:
         if path != Path(__file__).resolve():
             assert "pip install ppbench" not in path.read_text(), path
+
+
+def test_what_a_plugin_says_to_install_is_what_the_package_asks_for() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    asked = {need.partition(";")[0] for extra in project["optional-dependencies"].values() for need in extra}
+    plugins = [registry.load(name) for registry in REGISTRIES for name in registry.names()]
+    assert plugins
+    for plugin in plugins:
+        for need in plugin.requires.values():
+            assert need in asked or need == "crypten==0.4.1", f"{plugin.name} says {need}"

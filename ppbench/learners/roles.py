@@ -30,7 +30,7 @@ _AT_ONCE = 1000
 class PerturbedTraining(Scheme, abc.ABC):
     """A scheme whose participants send perturbed training samples."""
 
-    requires: ClassVar[Mapping[str, str]] = {"sklearn": "scikit-learn>=1.4", "torch": "torch>=2.4"}
+    requires: ClassVar[Mapping[str, str]] = {"sklearn": "scikit-learn>=1.4", "torch": "torch>=2.13"}
 
     learner: str = "svm"
     """What the coordinator trains: `svm`, `knn` or `dnn`."""

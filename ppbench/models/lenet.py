@@ -22,7 +22,7 @@ class LeNet(Model):
 
     name: ClassVar[str] = "lenet"
     title: ClassVar[str] = "LeNet-5 (ReLU, max-pooling) for 28x28 images"
-    requires: ClassVar[Mapping[str, str]] = {"torch": "torch>=2.4"}
+    requires: ClassVar[Mapping[str, str]] = {"torch": "torch>=2.13"}
 
     epochs: int = 6
     max_lr: float = 1e-2

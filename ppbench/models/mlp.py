@@ -24,7 +24,7 @@ class Mlp(Model):
 
     name: ClassVar[str] = "mlp"
     title: ClassVar[str] = "Multi-layer perceptron for samples of any shape"
-    requires: ClassVar[Mapping[str, str]] = {"torch": "torch>=2.4"}
+    requires: ClassVar[Mapping[str, str]] = {"torch": "torch>=2.13"}
 
     hidden: tuple[int, ...] = (256,)
     """Widths of the hidden layers, in neurons."""

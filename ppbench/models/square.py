@@ -31,7 +31,7 @@ _LARGEST_GRADIENT = 1.0
 class _SquareModel(Model, abc.ABC):
     """A convolution, a dense layer and another one, with a square after each of the first two."""
 
-    requires: ClassVar[Mapping[str, str]] = {"torch": "torch>=2.4"}
+    requires: ClassVar[Mapping[str, str]] = {"torch": "torch>=2.13"}
 
     epochs: int = 30
     max_lr: float = 5e-3

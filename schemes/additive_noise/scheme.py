@@ -59,7 +59,7 @@ class AdditiveNoise(Scheme):
 
     name: ClassVar[str] = "additive_noise"
     title: ClassVar[str] = "additive noise: Laplace or Gaussian, local differential privacy of each sample"
-    requires: ClassVar[Mapping[str, str]] = {"torch": "torch>=2.4"}
+    requires: ClassVar[Mapping[str, str]] = {"torch": "torch>=2.13"}
     card: ClassVar[SchemeCard] = SchemeCard(
         title="Additive perturbation",
         source="the paper's section 2.2, which advises against it; Dwork et al., TCC'06 (Laplace); Balle & Wang, "

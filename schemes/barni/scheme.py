@@ -91,7 +91,7 @@ class Barni(Scheme):
         "tenseal": "tenseal>=0.3.16",
         "zstandard": "zstandard>=0.20",
         "phe": "phe>=1.5",
-        "gmpy2": "gmpy2>=2.1",
+        "gmpy2": "gmpy2>=2.1.4",
     }
     card: ClassVar[SchemeCard] = SchemeCard(
         title="Barni et al.",

@@ -101,7 +101,7 @@ class DpSgd(Scheme):
 
     name: ClassVar[str] = "dp_sgd"
     title: ClassVar[str] = "DP-SGD: a trusted curator trains with clipped, noisy gradients and releases the model"
-    requires: ClassVar[Mapping[str, str]] = {"opacus": "opacus>=1.5", "torch": "torch>=2.4"}
+    requires: ClassVar[Mapping[str, str]] = {"opacus": "opacus>=1.5", "torch": "torch>=2.13"}
     card: ClassVar[SchemeCard] = SchemeCard(
         title="DP-SGD with a trusted curator",
         source="Abadi et al., CCS'16, algorithm 1; Song, Chaudhuri, Sarwate, GlobalSIP'13 (the paper's [1, 44]; "

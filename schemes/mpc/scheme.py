@@ -123,7 +123,7 @@ class Mpc(Scheme):
     name: ClassVar[str] = "mpc"
     title: ClassVar[str] = "multi-party computation: the network on secret shares, with a dealer"
     requires: ClassVar[Mapping[str, str]] = {
-        "torch": "torch>=2.4",
+        "torch": "torch>=2.13",
         "crypten": "crypten==0.4.1",
         "onnx": "onnx>=1.16",
         "yaml": "pyyaml>=6",

@@ -70,7 +70,7 @@ class ObfNet(Scheme):
 
     name: ClassVar[str] = "obfnet"
     title: ClassVar[str] = "ObfNet: a small network on the device obfuscates, the cloud's model classifies"
-    requires: ClassVar[Mapping[str, str]] = {"torch": "torch>=2.4"}
+    requires: ClassVar[Mapping[str, str]] = {"torch": "torch>=2.13"}
     card: ClassVar[SchemeCard] = SchemeCard(
         title="ObfNet",
         source="Zheng et al., Challenges of Privacy-Preserving Machine Learning in IoT, AIChallengeIoT'19, section 3",

@@ -70,7 +70,7 @@ class RandomProjection(Scheme):
 
     name: ClassVar[str] = "random_projection"
     title: ClassVar[str] = "random projection: the device sends k random combinations of a sample's values"
-    requires: ClassVar[Mapping[str, str]] = {"torch": "torch>=2.4"}
+    requires: ClassVar[Mapping[str, str]] = {"torch": "torch>=2.13"}
     card: ClassVar[SchemeCard] = SchemeCard(
         title="Random projection",
         source="the projection of the paper's section 2.1.2 ([41], [26]), applied to inference; Johnson & "
