@@ -20,7 +20,7 @@ _COMMANDS = {
     "list": "schemes, data sets, models, attacks, links and devices, and whether they can run here",
     "participant": "take part as the IoT device in the runs of a harness on another machine (wire=remote)",
     "report": "write the tables and pictures of a results folder anew",
-    "check": "run the conformance checks on a scheme",
+    "check": "run the conformance checks on a scheme, a data set or a model",
     "doctor": "the machine, the versions, and what is missing",
 }
 USAGE_STATUS = 2
@@ -102,7 +102,8 @@ def _parsed(given: list[str]) -> tuple[argparse.Namespace, list[str]]:
                 "--wait-s", type=float, default=_DEVICE_WAITS_S, help="how long to wait for a harness that is not there"
             )
         elif name == "check":
-            command.add_argument("scheme", metavar="NAME")
+            command.add_argument("name", metavar="NAME", help="or KIND=NAME, where several kinds have one of this name")
+            command.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="as in: model=mlp model.epochs=1")
     # Wherever it stands: an argument of `run` is Hydra's, and Hydra does not know it.
     anywhere = [argument for argument in given if argument != "--debug"]
     parsed, overrides = parser.parse_known_args(anywhere)
@@ -134,9 +135,9 @@ def _dispatch(parsed: argparse.Namespace, given: list[str]) -> int:
             print(path)
         return 0
     if parsed.command == "check":
-        from ppbench.testing import print_check
+        from ppbench.testing.command import print_check
 
-        return 0 if print_check(parsed.scheme) else 1
+        return 0 if print_check([parsed.name, *parsed.overrides]) else 1
     from ppbench.doctor import print_diagnosis
 
     return 0 if print_diagnosis() else 1

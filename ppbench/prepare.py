@@ -47,10 +47,11 @@ _KIND = "prepared"
 
 
 class PreparationFailed(PpbenchError):
-    """A job could not be prepared; `traceback` is what was printed, empty where the message says all."""
+    """A job could not be prepared; `traceback` is what was printed, empty where the reason says all."""
 
-    def __init__(self, message: str, traceback: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, reason: str, traceback: str = "", kept: str = "") -> None:
+        super().__init__(reason + kept)
+        self.reason = reason
         self.traceback = traceback
 
 
@@ -78,7 +79,8 @@ def prepared(job: Job, log_dir: Path, progress: Progress = silent) -> Prepared:
     except PreparationFailed as error:
         if not error.traceback:
             raise
-        raise PreparationFailed(f"{error}{tracebacks.keep(error.traceback, log_dir, 'prepare.txt')}") from error
+        kept = tracebacks.keep(error.traceback, log_dir, "prepare.txt")
+        raise PreparationFailed(error.reason, error.traceback, kept) from error
 
 
 @contextlib.contextmanager

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Iterator
 
 import pytest
 
+from ppbench.data.dataset import DatasetSource
 from ppbench.errors import ConfigError
-from ppbench.registry import SCHEMES
+from ppbench.models.model import Model
+from ppbench.registry import DATASETS, MODELS, SCHEMES
 from ppbench.scheme import Scheme
-from ppbench.testing import CheckResult, check_scheme, print_check
-from ppbench.testing.suite import CHECKS, STATIC
-from tests.broken.heavy import ImportsPandas
+from ppbench.testing import CheckResult, check_dataset, check_model, check_scheme
+from ppbench.testing.command import print_check
+from ppbench.testing.suite import CHECKS, CHECKS_OF, STATIC
+from tests.broken.datasets import BROKEN_DATASETS, SoundData
+from tests.broken.heavy import ImportsPandas, LoadsWithPandas, TrainsWithPandas
+from tests.broken.models import BROKEN_MODELS, SoundModel
 from tests.broken.schemes import BROKEN
 from tests.broken.sound import Sound
 from tests.sketches.common import LeastSquares
@@ -64,11 +70,13 @@ def test_a_sound_scheme_passes_every_check_that_applies() -> None:
 
 def test_every_check_says_what_it_guarantees() -> None:
     assert len(CHECKS) >= 15
-    assert all(check.__doc__ for check in CHECKS.values())
+    assert all(check.__doc__ for checks in CHECKS_OF.values() for check in checks.values())
 
 
 def test_every_check_has_a_scheme_that_fails_it() -> None:
     assert set(BROKEN) | ELSEWHERE == set(CHECKS)
+    assert set(BROKEN_DATASETS) | {"imports_with_numpy_alone"} == set(CHECKS_OF["dataset"])
+    assert set(BROKEN_MODELS) | {"imports_with_numpy_alone"} == set(CHECKS_OF["model"])
 
 
 @pytest.mark.parametrize(
@@ -107,6 +115,82 @@ def test_a_module_that_brings_a_library_along() -> None:
     assert "pandas" in result.detail
 
 
+def test_sound_data_sets_and_models_pass_every_check_that_applies() -> None:
+    for results in (check_dataset(SoundData(n_train=90)), check_model(SoundModel(seed=3))):
+        assert {result.name for result in results if not result.passed} == {"name_is_its_entry_point"}
+
+
+@pytest.mark.parametrize(
+    ("check", "source"),
+    [
+        pytest.param(check, source, id=source.__name__)
+        for check, sources in BROKEN_DATASETS.items()
+        for source in sources
+    ],
+)
+@pytest.mark.usefixtures("same_environment")
+def test_a_broken_data_set_fails_its_check(check: str, source: type[DatasetSource]) -> None:
+    (result,) = check_dataset(source, model=SoundModel(), only=[check], raise_on_failure=False)
+    assert result.failed, result
+    assert result.detail
+    assert "\n" not in result.detail
+
+
+@pytest.mark.parametrize(
+    ("check", "model"),
+    [pytest.param(check, model, id=model.__name__) for check, models in BROKEN_MODELS.items() for model in models],
+)
+def test_a_broken_model_fails_its_check(check: str, model: type[Model]) -> None:
+    (result,) = check_model(model, dataset=SoundData(), only=[check], raise_on_failure=False)
+    assert result.failed, result
+    assert result.detail
+    assert "\n" not in result.detail
+
+
+def test_data_sets_and_models_whose_module_brings_a_library_along() -> None:
+    only = ["imports_with_numpy_alone"]
+    for results in (
+        check_dataset(LoadsWithPandas, only=only, raise_on_failure=False),
+        check_model(TrainsWithPandas, only=only, raise_on_failure=False),
+    ):
+        assert results[0].failed
+        assert "pandas" in results[0].detail
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DATASETS.names())
+def test_an_installed_data_set_conforms(name: str) -> None:
+    check_dataset(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS.names())
+def test_an_installed_model_conforms(name: str) -> None:
+    check_model(name)
+
+
+def test_a_failed_check_shows_where_the_role_was_and_what_its_party_printed() -> None:
+    (scheme,) = BROKEN["completes_a_job"]
+    (result,) = check_scheme(scheme, only=["completes_a_job"], raise_on_failure=False)
+    assert result.detail == "coordinator failed in setup: as a test has it"
+    where, printed, *log = result.evidence.splitlines()
+    assert re.fullmatch(r'.*/tests/broken/schemes\.py:\d+ in setup: raise ProtocolError\("as a test has it"\)', where)
+    assert printed == "coordinator printed:"
+    assert log[-1].endswith("ProtocolError: as a test has it")
+
+
+def test_so_does_one_of_a_data_set_or_a_model() -> None:
+    (loaded,) = check_dataset(BROKEN_DATASETS["loads"][0], only=["loads"], raise_on_failure=False)
+    (trained,) = check_model(BROKEN_MODELS["trains"][0], dataset=SoundData(), only=["trains"], raise_on_failure=False)
+    (shaped,) = check_model(
+        BROKEN_MODELS["takes_or_refuses_a_shape"][0], only=["takes_or_refuses_a_shape"], raise_on_failure=False
+    )
+    assert "datasets.py:" in loaded.evidence
+    assert 'in load: raise ValueError("the disk is on fire")' in loaded.evidence
+    assert 'in train: raise ValueError("out of luck")' in trained.evidence
+    assert shaped.evidence.endswith("in check: height, width = sample_shape")
+
+
 def test_failures_are_raised_together() -> None:
     (promises_nothing,) = BROKEN["card_is_complete"]
     with pytest.raises(AssertionError, match=r"fails 1 of 2 checks:\n  card_is_complete: card.guarantee is empty"):
@@ -117,4 +201,4 @@ def test_a_check_or_scheme_that_there_is_not() -> None:
     with pytest.raises(ConfigError, match="did you mean 'card_is_complete'"):
         check_scheme(Sound, only=["card_is_complet"])
     with pytest.raises(ConfigError, match="did you mean 'plaintext'"):
-        print_check("plaintxt")
+        print_check(["plaintxt"])

@@ -3,6 +3,8 @@
 from ppbench.testing import check_scheme
 def test_my_scheme():
     check_scheme(MyScheme)      # AssertionError, listing every check that failed
+
+`check_dataset` and `check_model` are the same for the other kinds of plugin, and `ppbench check` is all of them.
 """
 
 from __future__ import annotations
@@ -11,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ppbench.testing.result import CheckResult
-    from ppbench.testing.suite import check_scheme, print_check
+    from ppbench.testing.suite import check_dataset, check_model, check_scheme
 
-__all__ = ["CheckResult", "check_scheme", "print_check"]
+__all__ = ["CheckResult", "check_dataset", "check_model", "check_scheme"]
 
 
 def __getattr__(name: str) -> Any:
@@ -22,7 +24,7 @@ def __getattr__(name: str) -> Any:
         from ppbench.testing.result import CheckResult
 
         return CheckResult
-    if name in ("check_scheme", "print_check"):
+    if name in __all__:
         from ppbench.testing import suite
 
         return getattr(suite, name)

@@ -6,61 +6,48 @@ import contextlib
 import dataclasses
 import functools
 import importlib
-import json
 import os
 import signal
-import subprocess
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, ClassVar
 
 from ppbench import experiment
-from ppbench.bundle import Array, Tree
+from ppbench.bundle import Array
 from ppbench.data.dataset import DatasetSource
 from ppbench.errors import PpbenchError
 from ppbench.job import Job, MeasureOptions, TaskOptions
 from ppbench.models.model import Model
-from ppbench.plugin import target_of
 from ppbench.prepare import Prepared, prepared
-from ppbench.process import environment, module_command
+from ppbench.registry import SCHEMES, Registry
 from ppbench.scheme import COORDINATOR, PARTICIPANT, Scheme, TaskFacts
 from ppbench.testing import probe, watch
 from ppbench.testing.outcome import Outcome
-from ppbench.testing.result import CheckFailed, CheckSkipped, skip_if
+from ppbench.testing.plugin_case import PluginCase
+from ppbench.testing.result import skip_if
 
 N_SAMPLES = 32
 BATCH_SIZE = 16
 PAIR_BATCH_SIZE = 8
 _MARKER = "PPBENCH_CHECK"
-_FRESH_TIMEOUT_S = 60.0
 
 
 @dataclasses.dataclass
-class Case:
+class Case(PluginCase[Scheme]):
     """One scheme, and what it is checked with."""
 
-    given: type[Scheme] | Scheme
+    registry: ClassVar[Registry[Any]] = SCHEMES
+
     dataset: DatasetSource
     models: Sequence[Model]
     """The first that the scheme takes is used."""
-    folder: Path
-    deadline_s: float
     marker: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
-    def cls(self) -> type[Scheme]:
-        """The scheme's class."""
-        return self.given if isinstance(self.given, type) else type(self.given)
-
-    @functools.cached_property
     def scheme(self) -> Scheme:
-        """The scheme with the options it was given, else its defaults. Raises CheckSkipped if it has none."""
-        if not isinstance(self.given, type):
-            return self.given
-        try:
-            return self.given()
-        except Exception as error:
-            raise CheckSkipped(f"it cannot be made with its defaults ({type(error).__name__}: {error})") from error
+        """The scheme with its options. Raises CheckSkipped if it cannot be made."""
+        return self.plugin
 
     @functools.cached_property
     def model(self) -> Model:
@@ -112,25 +99,6 @@ class Case:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    @functools.cached_property
-    def fresh(self) -> Tree:
-        """What a fresh interpreter tells of importing and building the scheme."""
-        try:
-            options = json.dumps({"target": target_of(self.cls), "options": self.scheme.options()})
-        except TypeError as error:
-            raise CheckSkipped(f"its options cannot travel: {error}") from error
-        done = subprocess.run(
-            module_command("ppbench.testing.fresh"),
-            input=options.encode(),
-            capture_output=True,
-            env=environment(threads=1),
-            timeout=_FRESH_TIMEOUT_S,
-        )
-        if done.returncode:
-            last = done.stderr.decode(errors="replace").strip().splitlines() or [f"status {done.returncode}"]
-            raise CheckFailed(f"a fresh interpreter cannot build it: {last[-1]}")
-        return json.loads(done.stdout)
-
     def job(
         self,
         scheme: Scheme,
@@ -155,7 +123,7 @@ class Case:
 
     def need(self, outcome: Outcome) -> Outcome:
         """The same outcome, if the job ended well. Raises CheckSkipped if not: another check reports that."""
-        skip_if(outcome.record.status != "ok", f"what it looks at failed: {outcome.record.reason}")
+        skip_if(outcome.record.status != "ok", f"what it looks at failed: {outcome.reason}")
         return outcome
 
     @functools.cached_property
@@ -243,7 +211,7 @@ class Case:
         _ = self.state_before
         with self.marked():
             record = experiment.run(job, self.folder / label)
-        return Outcome(record, self.folder / label / record.folder)
+        return Outcome(record, self.folder / label / record.folder, self.cls)
 
 
 def _n_distinct(sample: Array) -> int:

@@ -21,11 +21,11 @@ def wrong_shape_is_a_clean_error(case: Case) -> None:
     """A participant whose samples have one value too many ends the job with a reason that names the shapes."""
     skip_if(fault_stage(case.scheme, MISSHAPEN) is None, "no participant has samples")
     case.need(case.plain)
-    record = case.faulty(MISSHAPEN, case.n_watched).record
-    require(record.status == "failed", "samples with one value too many were taken as if nothing were wrong")
-    require(_DEADLINE not in record.reason, f"the parties hung: {record.reason}")
-    unexpected = _UNEXPECTED.search(record.reason)
-    require(not unexpected, f"no PpbenchError but an accident: {record.reason}")
+    outcome = case.faulty(MISSHAPEN, case.n_watched)
+    require(outcome.record.status == "failed", "samples with one value too many were taken as if nothing were wrong")
+    require(_DEADLINE not in outcome.reason, f"the parties hung: {outcome.reason}", outcome.evidence())
+    unexpected = _UNEXPECTED.search(outcome.reason)
+    require(not unexpected, f"no PpbenchError but an accident: {outcome.reason}", outcome.evidence())
 
 
 def dead_participant_ends_the_job(case: Case) -> None:
@@ -38,12 +38,13 @@ def dead_participant_ends_the_job(case: Case) -> None:
     outcome = case.faulty(KILLED, n_participants)
     record = outcome.record
     if case.scheme.card.tolerates_dropouts:
-        require(record.status == "ok", f"the card tolerates dropouts, but without {victim} {record.reason}")
+        told = f"the card tolerates dropouts, but without {victim} {outcome.reason}"
+        require(record.status == "ok", told, outcome.evidence())
         require(outcome.total("dropped", victim) == 1, f"nobody noticed that {victim} had dropped out")
         return
     require(record.status == "failed", f"the job ended well though {victim} was dead")
-    require(_DEADLINE not in record.reason, f"the parties hung: {record.reason}")
-    require(victim in record.reason, f"the reason does not name {victim}: {record.reason}")
+    require(_DEADLINE not in outcome.reason, f"the parties hung: {outcome.reason}", outcome.evidence())
+    require(victim in outcome.reason, f"the reason does not name {victim}: {outcome.reason}", outcome.evidence())
 
 
 def leaves_no_process(case: Case) -> None:

@@ -1,4 +1,4 @@
-"""What a scheme says of itself, before anything runs."""
+"""What a plugin, and a scheme above all, says of itself before anything runs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 from ppbench.errors import ConfigError
 from ppbench.options import typed_fields
 from ppbench.plugin import target_of
-from ppbench.registry import SCHEMES
 from ppbench.scheme import COORDINATOR, PARTICIPANT, Communication, Computation, Role, SchemeCard, TaskKind
 from ppbench.testing.case import Case
+from ppbench.testing.plugin_case import PluginCase
 from ppbench.testing.result import CheckFailed, require, skip_if
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -40,13 +40,13 @@ def card_is_complete(case: Case) -> None:
         require(getattr(card, field) in values, f"card.{field}={getattr(card, field)!r} is none of {values}")
 
 
-def name_is_its_entry_point(case: Case) -> None:
+def name_is_its_entry_point(case: PluginCase[Any]) -> None:
     """The class's name is that of its entry point, nobody else's, and can stand in a file name and a command."""
     name, title = getattr(case.cls, "name", None), getattr(case.cls, "title", None)
     require(isinstance(name, str) and _NAME.fullmatch(name), f"name={name!r} is not lower-case letters, digits and _")
     require(isinstance(title, str) and title and "\n" not in title, "title is not one line")
     target = f"{case.cls.__module__}:{case.cls.__qualname__}"
-    declared = {entry.name: entry for entry in entry_points(group=SCHEMES.group)}
+    declared = {entry.name: entry for entry in entry_points(group=case.registry.group)}
     own = [entry.name for entry in declared.values() if entry.value == target]
     if own:
         require(own == [name], f"it calls itself '{name}', but its entry point is '{own[0]}'")
@@ -55,10 +55,10 @@ def name_is_its_entry_point(case: Case) -> None:
         # The value may name the class by a package that re-exports it.
         require(declared[name].load() is case.cls, f"'{name}' is the entry point of {declared[name].value}")
         return
-    skip_if(True, f"no entry point in {SCHEMES.group} names it")
+    skip_if(True, f"no entry point in {case.registry.group} names it")
 
 
-def options_are_typed_with_defaults(case: Case) -> None:
+def options_are_typed_with_defaults(case: PluginCase[Any]) -> None:
     """Every option has a type that a configuration can hold, a default, and cannot change under the harness's feet."""
     cls: Any = case.cls
     require("__dataclass_params__" in vars(cls), "the class itself must be decorated with @dataclass(frozen=True)")
@@ -71,13 +71,13 @@ def options_are_typed_with_defaults(case: Case) -> None:
         hint = str(vars(cls)["__annotations__"][attribute])
         require(attribute in defaults or "ClassVar" in hint, f"'{attribute}' is neither an option nor a ClassVar")
     try:
-        read = typed_fields(cls, "scheme", json.loads(json.dumps(defaults)))
+        read = typed_fields(cls, case.registry.what, json.loads(json.dumps(defaults)))
     except (ConfigError, TypeError) as error:
         raise CheckFailed(f"the defaults do not survive a configuration: {error}") from error
     require(read == defaults, f"the defaults {defaults} come back from a configuration as {read}")
 
 
-def variant_names_what_differs(case: Case) -> None:
+def variant_names_what_differs(case: PluginCase[Any]) -> None:
     """`variant()` is empty for the defaults, and one readable line that tells any two configurations apart."""
     cls: Any = case.cls
     require(cls().variant() == "", f"variant() of the defaults is {cls().variant()!r} instead of ''")
@@ -120,19 +120,19 @@ def roles_are_complete(case: Case) -> None:
     require(not strangers, f"active_roles() names {strangers}, which are no roles")
 
 
-def parties_can_find_it(case: Case) -> None:
-    """A fresh interpreter on any machine builds the same scheme from its class's name and its options as JSON."""
+def parties_can_find_it(case: PluginCase[Any]) -> None:
+    """A fresh interpreter on any machine builds the same plugin from its class's name and its options as JSON."""
     try:
         target_of(case.cls)
     except ConfigError as error:
         raise CheckFailed(str(error)) from error
     built = case.fresh["options"]
-    expected = json.loads(json.dumps(case.scheme.options()))
+    expected = json.loads(json.dumps(case.plugin.options()))
     require(built == expected, f"built in a fresh interpreter its options are {built} instead of {expected}")
 
 
-def imports_with_numpy_alone(case: Case) -> None:
-    """Importing the scheme's module brings in numpy at most: a device must afford it."""
+def imports_with_numpy_alone(case: PluginCase[Any]) -> None:
+    """Importing its module brings in numpy at most: a device must afford it."""
     try:
         imports = case.fresh["imports"]
     except CheckFailed as error:

@@ -8,6 +8,8 @@ from typing import Any
 from ppbench import bundle
 from ppbench.bundle import Tree
 from ppbench.errors import PpbenchError
+from ppbench.prepare import PreparationFailed
+from ppbench.testing import evidence
 from ppbench.testing.case import Case
 from ppbench.testing.result import CheckFailed, require, skip_if
 
@@ -16,6 +18,8 @@ def prepares_for_its_roles(case: Case) -> None:
     """`prepare` ends well, takes no files or objects out with it, and names only roles that there are."""
     try:
         artifacts = case.start.artifacts
+    except PreparationFailed as error:
+        raise CheckFailed(error.reason, evidence.of_text(case.cls, error.traceback, "the preparation")) from error
     except PpbenchError as error:
         raise CheckFailed(str(error)) from error
     strangers = sorted(set(artifacts) - set(case.scheme.roles))

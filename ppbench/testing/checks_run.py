@@ -151,7 +151,7 @@ def _answering(party: str) -> bool:
 
 
 def _require_ok(outcome: Outcome) -> None:
-    require(outcome.record.status == "ok", outcome.record.reason)
+    require(outcome.record.status == "ok", outcome.reason, outcome.evidence())
 
 
 def _serves(case: Case, party: str) -> bool:

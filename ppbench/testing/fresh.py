@@ -1,4 +1,4 @@
-"""`python -m ppbench.testing.fresh`: builds a scheme as a party would, and says what importing it brought along."""
+"""`python -m ppbench.testing.fresh`: builds a plugin as a party would, and says what importing it brought along."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def main() -> None:
     given = json.load(sys.stdin)
     target: str = given["target"]
     cls: Any = resolve(target)
-    scheme = cls(**typed_fields(cls, "scheme", given["options"]))
+    plugin = cls(**typed_fields(cls, "plugin", given["options"]))
     imported = {name.partition(".")[0] for name in set(sys.modules) - _BEFORE}
     own = target.partition(":")[0].partition(".")[0]
     strangers = imported - sys.stdlib_module_names - {"numpy", "ppbench", own}
-    print(json.dumps({"imports": sorted(strangers), "options": scheme.options()}))
+    print(json.dumps({"imports": sorted(strangers), "options": plugin.options()}))
 
 
 if __name__ == "__main__":

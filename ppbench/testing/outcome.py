@@ -7,8 +7,9 @@ from pathlib import Path
 
 from ppbench import bundle
 from ppbench.bundle import Tree
+from ppbench.plugin import Plugin
 from ppbench.records import JobRecord
-from ppbench.testing import probe
+from ppbench.testing import evidence, probe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +18,21 @@ class Outcome:
 
     record: JobRecord
     folder: Path
+    plugin: type[Plugin]
+
+    @property
+    def reason(self) -> str:
+        """Of a job that did not end well; without the file that it names, which goes with the folder."""
+        return self.record.reason.partition("; traceback in ")[0]
+
+    def evidence(self) -> str:
+        """Of a job that did not end well: where the plugin's code was, and the log of the party that failed."""
+        files = [path for path in sorted(self.folder.glob("logs/*")) if path.is_file() and path.stat().st_size]
+        blamed = self.record.reason.partition(" ")[0]
+        told = [path for path in files if path.stem == blamed] or files
+        return "\n".join(
+            evidence.of_text(self.plugin, path.read_text(errors="replace").strip(), path.stem) for path in told
+        )
 
     def total(self, metric: str, party: str | None = None, peer: str | None = None) -> float:
         """The sum over all stages."""

@@ -7,7 +7,7 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class CheckResult:
-    """One named check on one scheme."""
+    """One named check on one plugin."""
 
     name: str
     passed: bool
@@ -17,6 +17,8 @@ class CheckResult:
     """Why it failed or was skipped, one line; empty if it passed."""
     seconds: float
     """Wall time; the first check that looks at a run is charged for it."""
+    evidence: str = ""
+    """Of a failed check, some lines: where in the plugin's own code it came about, and the log of the party."""
 
     @property
     def failed(self) -> bool:
@@ -25,17 +27,21 @@ class CheckResult:
 
 
 class CheckFailed(Exception):
-    """The scheme breaks what the check guarantees."""
+    """The plugin breaks what the check guarantees."""
+
+    def __init__(self, detail: str, evidence: str = "") -> None:
+        super().__init__(detail)
+        self.evidence = evidence
 
 
 class CheckSkipped(Exception):
-    """The check does not apply to the scheme, or what it looks at never came to be."""
+    """The check does not apply to the plugin, or what it looks at never came to be."""
 
 
-def require(condition: object, detail: str) -> None:
-    """Fail the check with this detail unless the condition holds."""
+def require(condition: object, detail: str, evidence: str = "") -> None:
+    """Fail the check with this detail, and what shows how it came about, unless the condition holds."""
     if not condition:
-        raise CheckFailed(detail)
+        raise CheckFailed(detail, evidence)
 
 
 def skip_if(condition: object, reason: str) -> None:
