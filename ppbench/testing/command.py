@@ -80,7 +80,7 @@ def _given(registry: Registry[Any], name: str, overrides: Sequence[str]) -> dict
                 f"'{override}' is no choice or option of {', '.join(CHECKS_OF)}, which is all that is checked"
             )
     config.register()
-    composed = config.compose_all([f"{registry.what}={name}", *overrides])
+    composed = config.compose_all(config.readable([f"{registry.what}={name}", *overrides])).jobs
     if len(composed) > 1:
         raise ConfigError(f"{len(composed)} jobs are asked for: one thing is checked at a time")
     job = config.to_job(composed[0])
