@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from matplotlib.transforms import Bbox
 
 from ppbench.report import units
-from ppbench.report.groups import Group, by_task, compared, task_title
+from ppbench.report.groups import Group, by_dataset, compared, dataset_title, is_reference_only
 from ppbench.report.page import PAGE_IN
 from ppbench.report.placement import Label, place_labels
 from ppbench.report.style import (
@@ -46,14 +46,11 @@ _FEW_IN = 1.5
 
 
 def accuracy_vs_bytes(groups: Sequence[Group]) -> Figure | None:
-    """What a participant sends for each sample, and how good the answers are; a panel per data set and model."""
-    panels = compared(
-        [
-            drawn
-            for members in by_task(groups)
-            if (drawn := [g for g in members if g.median(_UP) is not None and g.median("accuracy") is not None])
-        ]
-    )
+    """What a participant sends for each sample, and how good the answers are; a panel per data set.
+
+    Plaintext in other batch sizes, which other rows are set against, is not drawn.
+    """
+    panels = compared([drawn for members in by_dataset(groups) if (drawn := _drawn(members))])
     if not panels:
         return None
     room_in = PAGE_IN - caption_height(_accuracy_caption(groups, [group for members in panels for group in members]))
@@ -68,10 +65,15 @@ def accuracy_vs_bytes(groups: Sequence[Group]) -> Figure | None:
         top -= _ABOVE_IN
         axes = add_axes(figure, 0.75, top - height, WIDTH_IN - 1.6, height)
         top -= height + _AROUND_IN - _ABOVE_IN
-        axes.set_title(task_title(members), pad=16)
+        axes.set_title(dataset_title(members), pad=16)
         _draw_accuracy(axes, members, styles)
     add_caption(figure, caption)
     return figure
+
+
+def _drawn(groups: Sequence[Group]) -> list[Group]:
+    measured = [group for group in groups if group.median(_UP) is not None and group.median("accuracy") is not None]
+    return [group for group in measured if not is_reference_only(group, measured)]
 
 
 def _heights_in(panels: Sequence[Sequence[Group]], room_in: float) -> list[float]:
@@ -93,28 +95,29 @@ def _accuracy_caption(groups: Sequence[Group], shown: Sequence[Group]) -> str:
     ]
     if any(group.n_seeds > 1 for group in shown):
         parts.append("Small pale markers are single seeds.")
-    if any(len(members) > _MOST_NAMES for members in by_task(shown)):
+    if any(len(members) > _MOST_NAMES for members in by_dataset(shown)):
         parts.append(
             "Of many, the baselines are named, the least accurate, and some that no other one beats in both; "
             "summary.csv has all."
         )
     if any(group.is_small_model for group in shown):
-        parts.append("Shaded: more bytes than the small model on the device (local, model=small), and less accurate.")
+        parts.append("Shaded: more bytes than the best small model on the device (local), and less accurate.")
     return " ".join(parts) + not_shown(groups)
 
 
 def _draw_accuracy(axes: Axes, groups: Sequence[Group], styles: dict[str, dict[str, Any]]) -> None:
     points = [(group, _known(group, _UP), 100 * _known(group, "accuracy")) for group in groups]
     plaintext = next(((x, y) for group, x, y in points if group.scheme == "plaintext"), None)
-    reference = [value for group in groups for value in group.values("accuracy_plaintext")]
-    level = plaintext[1] if plaintext else 100 * reference[0]
+    compared_with = next((group for group in groups if group.scheme == "plaintext"), groups[0])
+    level = 100 * _known(compared_with, "accuracy_plaintext")
+    model = compared_with.task[1]
     _set_ranges(axes, groups, level)
     axes.set_xlabel("bytes up per sample")
     axes.set_ylabel("accuracy (%)")
-    lines = _shade(axes, points) + _reference_lines(axes, level, plaintext[0] if plaintext else None)
+    lines = _shade(axes, points) + _reference_lines(axes, model, level, plaintext[0] if plaintext else None)
     markers = [marker for point in points for marker in _draw_group(axes, *point, styles[point[0].scheme])]
     lines += [_pixel_line(axes, group) for group in groups if group.n_seeds > 1]
-    place_labels(axes, [_accuracy_label(*point) for point in _named(points)], markers, lines)
+    place_labels(axes, [_accuracy_label(*point, model) for point in _named(points)], markers, lines)
 
 
 def _pixel_line(axes: Axes, group: Group) -> Bbox:
@@ -137,10 +140,12 @@ def _draw_group(
     return markers
 
 
-def _accuracy_label(group: Group, x: float, y: float) -> Label:
+def _accuracy_label(group: Group, x: float, y: float, model: str) -> Label:
+    """Names the coordinator's model where it is not the one that the dotted line is for."""
+    text = wrapped_label(group) if group.task[1] == model else f"{wrapped_label(group)},\n{group.task[1]}"
     if group.is_baseline:
-        return Label(f"{wrapped_label(group)}, baseline", x, y, "bold")
-    return Label(wrapped_label(group), x, y)
+        return Label(f"{text}, baseline", x, y, "bold")
+    return Label(text, x, y)
 
 
 def _named(points: Sequence[tuple[Group, float, float]]) -> list[tuple[Group, float, float]]:
@@ -186,21 +191,22 @@ def _set_ranges(axes: Axes, groups: Sequence[Group], level: float) -> None:
 
 
 def _shade(axes: Axes, points: Sequence[tuple[Group, float, float]]) -> list[Bbox]:
-    """The part where the small local model is better in both respects; returns where its upper edge runs."""
+    """The part where the best small local model is better in both respects; returns where its upper edge runs."""
     edges = []
-    for x, y in [(x, y) for group, x, y in points if group.is_small_model][:1]:
+    small = [(x, y) for group, x, y in points if group.is_small_model]
+    for x, y in sorted(small, key=lambda point: -point[1])[:1]:
         right, bottom = axes.get_xlim()[1], axes.get_ylim()[0]
         axes.fill_between([x, right], bottom, y, color=SHADE, linewidth=0, zorder=0)
         edges.append(Bbox([axes.transData.transform((x, y)), axes.transData.transform((right, y))]))
     return edges
 
 
-def _reference_lines(axes: Axes, level: float, n_bytes: float | None) -> list[Bbox]:
+def _reference_lines(axes: Axes, model: str, level: float, n_bytes: float | None) -> list[Bbox]:
     """The model's accuracy on clear samples, and plaintext's bytes, named outside the axes; returns where they run."""
     line: dict[str, Any] = {"color": GREY, "linestyle": (0, (1, 2)), "linewidth": 1.2, "zorder": 1}
     name: dict[str, Any] = {"textcoords": "offset points", "fontsize": SMALL_PT, "color": DARK_GREY}
     axes.axhline(level, **line)
-    text = f"model on\nclear data\n{level:.2f} %"
+    text = f"{model} on\nclear data\n{level:.2f} %"
     axes.annotate(text, (1, level), (4, 0), xycoords=("axes fraction", "data"), va="center", **name)
     area = axes.get_window_extent()
     x, y = axes.transData.transform((n_bytes or 1, level))

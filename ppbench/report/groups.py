@@ -111,6 +111,17 @@ def by_task(groups: Sequence[Group]) -> list[list[Group]]:
     return [list(members) for _, members in itertools.groupby(groups, key=lambda group: group.task)]
 
 
+def by_dataset(groups: Sequence[Group]) -> list[list[Group]]:
+    """Those that share a data set together."""
+    return [list(members) for _, members in itertools.groupby(groups, key=lambda group: group.task[0])]
+
+
+def is_reference_only(group: Group, groups: Sequence[Group]) -> bool:
+    """Whether it is plaintext that is there for its batch size alone: another one has more samples."""
+    alike = [other for other in groups if other.scheme == "plaintext" and other.task[0] == group.task[0]]
+    return group.scheme == "plaintext" and group is not max(alike, key=lambda other: other.median("n_samples") or 0.0)
+
+
 def compared(panels: Sequence[Sequence[Group]]) -> list[Sequence[Group]]:
     """Those that set a scheme against something: baselines may be there for a scheme whose results are no answers."""
     return [members for members in panels if not all(group.is_baseline for group in members)] or list(panels)

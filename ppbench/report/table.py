@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 from ppbench.records import JobRecord
 from ppbench.report import units
-from ppbench.report.groups import Group, dataset_title, grouped
+from ppbench.report.groups import Group, by_dataset, dataset_title, grouped
 
 _HEADER: tuple[str, ...] = (
     "scheme",
@@ -36,7 +35,7 @@ _NOTE = (
 def text_table(jobs: Sequence[JobRecord]) -> str:
     """A table per data set, one row per scheme and variant; below, why jobs failed or could not run."""
     groups = grouped(jobs)
-    parts = [_dataset_table(list(members)) for _, members in itertools.groupby(groups, key=lambda group: group.task[0])]
+    parts = [_dataset_table(members) for members in by_dataset(groups)]
     return "\n\n".join([*parts, _NOTE, *_reasons(groups)]) + "\n"
 
 

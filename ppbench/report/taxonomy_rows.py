@@ -18,7 +18,7 @@ from ppbench.modelled import DeviceCost, Estimate, device_cost, is_calibrated
 from ppbench.party import role_of
 from ppbench.records import JobRecord
 from ppbench.registry import SCHEMES
-from ppbench.report.groups import Group
+from ppbench.report.groups import Group, is_reference_only
 from ppbench.report.names import short_names
 from ppbench.report.page import best_and_worst
 from ppbench.scheme import PARTICIPANT, SchemeCard
@@ -91,7 +91,7 @@ def taxonomy_rows(groups: Sequence[Group], thresholds: Thresholds, device: Devic
 
     Of the plaintext jobs that are there for their batch size alone, only the one with the most samples is a row.
     """
-    shown = [group for group in groups if not _is_reference_only(group, groups)]
+    shown = [group for group in groups if not is_reference_only(group, groups)]
     rows = [
         _row(name, group, groups, thresholds, device) for name, group in zip(short_names(shown), shown, strict=True)
     ]
@@ -169,11 +169,6 @@ def _card(group: Group) -> SchemeCard | None:
         return SCHEMES.load(group.scheme).card
     except PpbenchError:
         return None
-
-
-def _is_reference_only(group: Group, groups: Sequence[Group]) -> bool:
-    alike = [other for other in groups if other.scheme == "plaintext" and other.task[0] == group.task[0]]
-    return group.scheme == "plaintext" and group is not max(alike, key=lambda other: other.median("n_samples") or 0.0)
 
 
 def _cheapest(groups: Sequence[Group], group: Group, scheme: str) -> float | None:
