@@ -31,7 +31,7 @@ class LocalCnn(Model):
 
     name: ClassVar[str] = "local_cnn"
     title: ClassVar[str] = "Convolutional network for a device: 207 k MACs for a 28x28 image"
-    requires: ClassVar[Mapping[str, str]] = {"torch": "torch>=2.4"}
+    requires: ClassVar[Mapping[str, str]] = {"torch": "torch>=2.13"}
 
     epochs: int = 15
     max_lr: float = 1e-2
