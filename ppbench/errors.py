@@ -30,6 +30,10 @@ class PeerGone(PpbenchError):
     """The other end of a channel closed it, died, or never came."""
 
 
+class PluginFault(PpbenchError):
+    """What a plugin raised that nobody foresaw; its cause has the traceback."""
+
+
 def told(error: BaseException) -> str:
     """What somebody else's code raised, in one line."""
     return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")

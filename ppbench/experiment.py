@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
 from ppbench import bundle, records, scoring, tracebacks
 from ppbench.bundle import Tree
 from ppbench.calibration import Rate, calibrate, pooled
-from ppbench.errors import PpbenchError, UnavailableError, told
+from ppbench.errors import PluginFault, PpbenchError, UnavailableError, told
 from ppbench.job import Job
 from ppbench.parties import Parties
 from ppbench.party import participant_name, role_of
@@ -56,11 +55,12 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
         status, reason = "unavailable", " ".join(str(error).split())
     except PpbenchError as error:
         status, reason = "failed", " ".join(str(error).split())
+        if isinstance(error, PluginFault):
+            reason += tracebacks.keep(error, folder / "logs", "harness.txt")
     except OSError as error:
         status, reason = "failed", f"{error.filename or type(error).__name__}: {error.strerror or error}"
     except Exception as error:  # a plugin may raise anything
-        printed = "".join(traceback.format_exception(error))
-        status, reason = "failed", told(error) + tracebacks.keep(printed, folder / "logs", "harness.txt")
+        status, reason = "failed", told(error) + tracebacks.keep(error, folder / "logs", "harness.txt")
     job_record = JobRecord(
         id=job.id,
         scheme=job.scheme.name,

@@ -250,10 +250,11 @@ def read_all(results_dir: Path) -> list[JobRecord]:
         copy = folder if folder.name != job.folder else other[0]
         by_id[job.id] = other if copy is folder else (folder, job)
         faults.append(f"{copy / JOB_FILE} is left out: {by_id[job.id][0].name} is the same job")
+    if not by_id:
+        others = f" (and {len(faults) - 1} more like it)" if len(faults) > 1 else ""
+        raise PpbenchError(f"{results_dir} holds no results that can be read: {faults[0]}{others}")
     for fault in faults:
         log.warning("%s", fault)
-    if not by_id:
-        raise PpbenchError(f"{results_dir} holds no results that can be read: {faults[0]}")
     return sorted((job for _, job in by_id.values()), key=lambda job: job.provenance.started_at)
 
 

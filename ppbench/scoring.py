@@ -10,7 +10,7 @@ import numpy as np
 from ppbench.bundle import Array
 from ppbench.cache import Cost
 from ppbench.calibration import Rate
-from ppbench.errors import PpbenchError
+from ppbench.errors import PluginFault, PpbenchError, told
 from ppbench.party import participant_name
 from ppbench.prepare import Prepared
 from ppbench.readings import Reading, Traffic
@@ -94,7 +94,7 @@ def answers(
 def arithmetic(scheme: Scheme, start: Prepared) -> Iterator[Record]:
     """What one sample takes a participant, by kind of layer, where it can be counted.
 
-    Raises PpbenchError if the scheme cannot say.
+    Raises PluginFault if the scheme cannot say.
     """
     with _asking(scheme, "count its macs"):
         macs = scheme.macs(start.task.facts, start.artifacts)
@@ -106,7 +106,7 @@ def arithmetic(scheme: Scheme, start: Prepared) -> Iterator[Record]:
 def steps(scheme: Scheme, measured: Iterable[Record]) -> Iterator[Record]:
     """What the rounds of a batch take on a link, where an engine makes it more than as many ways.
 
-    Raises PpbenchError if the scheme cannot say.
+    Raises PluginFault if the scheme cannot say.
     """
     rounds = [int(record.value) for record in measured if (record.stage, record.metric) == ("online", "rounds")]
     if not rounds:
@@ -127,7 +127,7 @@ def calibration(rates: Iterable[Rate]) -> Iterator[Record]:
 def privacy(scheme: Scheme, facts: TaskFacts) -> Iterator[Record]:
     """What the scheme promises in terms of differential privacy, and by which accountant.
 
-    Raises PpbenchError if the scheme cannot say.
+    Raises PluginFault if the scheme cannot say.
     """
     with _asking(scheme, "say what it promises"):
         if (promised := scheme.privacy(facts)) is None:
@@ -141,7 +141,7 @@ def privacy(scheme: Scheme, facts: TaskFacts) -> Iterator[Record]:
 def published(scheme: Scheme, task: Task, results: Mapping[str, Mapping[str, Array]], process: int) -> Iterator[Record]:
     """What the results that one set of processes published are worth, by the scheme's own measure.
 
-    Raises PpbenchError if the scheme cannot say.
+    Raises PluginFault if the scheme cannot say.
     """
     with _asking(scheme, "score its results"):
         values = {str(name): float(value) for name, value in scheme.score(task, results).items()}
@@ -157,7 +157,7 @@ def _asking(scheme: Scheme, what: str) -> Iterator[None]:
     except PpbenchError:
         raise
     except Exception as error:
-        raise PpbenchError(f"{scheme.name} cannot {what}: {type(error).__name__}: {error}") from error
+        raise PluginFault(f"{scheme.name} cannot {what}: {told(error)}") from error
 
 
 def reference(owned: Sequence[Share]) -> Iterator[Record]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from ppbench.bundle import Tree
 from ppbench.macs import Macs
-from ppbench.models.classifier import Classifier
+from ppbench.models.classifier import Classifier, import_library
 from ppbench.models.network import Network
 from ppbench.party import Party
 from ppbench.scheme import Batch, Role, Scheme, SchemeCard, TaskFacts
@@ -25,6 +25,11 @@ class Participant(Role["Plaintext"]):
 
 class Coordinator(Role["Plaintext"]):
     """The cloud: classifies the clear samples with its deep model."""
+
+    def __init__(self, scheme: Plaintext) -> None:
+        """The library that classifies is imported here."""
+        super().__init__(scheme)
+        import_library()
 
     def setup(self, party: Party, artifacts: Tree) -> None:
         """Load the model."""

@@ -9,24 +9,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from ppbench.data.dataset import DatasetSource
 from ppbench.errors import ConfigError
-from ppbench.models.model import Model
-from ppbench.registry import DATASETS, MODELS, SCHEMES
 from ppbench.scheme import Scheme
-from ppbench.testing import CheckResult, check_dataset, check_model, check_scheme
+from ppbench.testing import CheckResult, check_scheme
 from ppbench.testing.command import print_check
 from ppbench.testing.suite import CHECKS, CHECKS_OF, STATIC
-from tests.broken.datasets import BROKEN_DATASETS, SoundData
-from tests.broken.heavy import ImportsPandas, LoadsWithPandas, TrainsWithPandas
-from tests.broken.models import BROKEN_MODELS, SoundModel
+from tests.broken.datasets import BROKEN_DATASETS
+from tests.broken.heavy import ImportsPandas
+from tests.broken.models import BROKEN_MODELS
 from tests.broken.schemes import BROKEN
 from tests.broken.sound import Sound
-from tests.sketches.common import LeastSquares
-from tests.sketches.dealer import WithDealer
-from tests.sketches.engine import WithEngine
-from tests.sketches.k_anonymity import KAnonymity
-from tests.sketches.secure_aggregation import SecureAggregation
 
 ELSEWHERE = {"parties_can_find_it", "imports_with_numpy_alone"}
 """Checks whose broken schemes cannot stand beside the others; each has a test of its own."""
@@ -42,24 +34,6 @@ def same_environment() -> Iterator[None]:
     yield
     os.environ.clear()
     os.environ.update(before)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SCHEMES.names())
-def test_an_installed_scheme_conforms(name: str) -> None:
-    if reason := SCHEMES.why_not(name):
-        pytest.skip(reason)
-    check_scheme(name)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "scheme", [WithDealer(ahead=True), WithEngine(), SecureAggregation(), KAnonymity()], ids=lambda scheme: scheme.name
-)
-def test_a_scheme_that_is_not_installed_conforms(scheme: Scheme) -> None:
-    results = by_name(check_scheme(scheme, model=LeastSquares()))
-    assert results["name_is_its_entry_point"].skipped
-    assert results["completes_a_job"].passed
 
 
 def test_a_sound_scheme_passes_every_check_that_applies() -> None:
@@ -115,60 +89,6 @@ def test_a_module_that_brings_a_library_along() -> None:
     assert "pandas" in result.detail
 
 
-def test_sound_data_sets_and_models_pass_every_check_that_applies() -> None:
-    for results in (check_dataset(SoundData(n_train=90)), check_model(SoundModel(seed=3))):
-        assert {result.name for result in results if not result.passed} == {"name_is_its_entry_point"}
-
-
-@pytest.mark.parametrize(
-    ("check", "source"),
-    [
-        pytest.param(check, source, id=source.__name__)
-        for check, sources in BROKEN_DATASETS.items()
-        for source in sources
-    ],
-)
-@pytest.mark.usefixtures("same_environment")
-def test_a_broken_data_set_fails_its_check(check: str, source: type[DatasetSource]) -> None:
-    (result,) = check_dataset(source, model=SoundModel(), only=[check], raise_on_failure=False)
-    assert result.failed, result
-    assert result.detail
-    assert "\n" not in result.detail
-
-
-@pytest.mark.parametrize(
-    ("check", "model"),
-    [pytest.param(check, model, id=model.__name__) for check, models in BROKEN_MODELS.items() for model in models],
-)
-def test_a_broken_model_fails_its_check(check: str, model: type[Model]) -> None:
-    (result,) = check_model(model, dataset=SoundData(), only=[check], raise_on_failure=False)
-    assert result.failed, result
-    assert result.detail
-    assert "\n" not in result.detail
-
-
-def test_data_sets_and_models_whose_module_brings_a_library_along() -> None:
-    only = ["imports_with_numpy_alone"]
-    for results in (
-        check_dataset(LoadsWithPandas, only=only, raise_on_failure=False),
-        check_model(TrainsWithPandas, only=only, raise_on_failure=False),
-    ):
-        assert results[0].failed
-        assert "pandas" in results[0].detail
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", DATASETS.names())
-def test_an_installed_data_set_conforms(name: str) -> None:
-    check_dataset(name)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS.names())
-def test_an_installed_model_conforms(name: str) -> None:
-    check_model(name)
-
-
 def test_a_failed_check_shows_where_the_role_was_and_what_its_party_printed() -> None:
     (scheme,) = BROKEN["completes_a_job"]
     (result,) = check_scheme(scheme, only=["completes_a_job"], raise_on_failure=False)
@@ -177,18 +97,6 @@ def test_a_failed_check_shows_where_the_role_was_and_what_its_party_printed() ->
     assert re.fullmatch(r'.*/tests/broken/schemes\.py:\d+ in setup: raise ProtocolError\("as a test has it"\)', where)
     assert printed == "coordinator printed:"
     assert log[-1].endswith("ProtocolError: as a test has it")
-
-
-def test_so_does_one_of_a_data_set_or_a_model() -> None:
-    (loaded,) = check_dataset(BROKEN_DATASETS["loads"][0], only=["loads"], raise_on_failure=False)
-    (trained,) = check_model(BROKEN_MODELS["trains"][0], dataset=SoundData(), only=["trains"], raise_on_failure=False)
-    (shaped,) = check_model(
-        BROKEN_MODELS["takes_or_refuses_a_shape"][0], only=["takes_or_refuses_a_shape"], raise_on_failure=False
-    )
-    assert "datasets.py:" in loaded.evidence
-    assert 'in load: raise ValueError("the disk is on fire")' in loaded.evidence
-    assert 'in train: raise ValueError("out of luck")' in trained.evidence
-    assert shaped.evidence.endswith("in check: height, width = sample_shape")
 
 
 def test_failures_are_raised_together() -> None:

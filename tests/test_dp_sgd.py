@@ -260,7 +260,10 @@ def test_what_is_released_and_recorded(tmp_path: Path) -> None:
     assert value(record, "online", "accuracy") > 0.7
     ledger = Ledger("prv")
     ledger.add(value(record, "job", "published_noise_multiplier"), 1 / 16, 64)
-    assert value(record, "job", "published_epsilon") == ledger.epsilon(DELTA) == value(record, "job", "epsilon") <= 20
+    # To the last digit but one: sums over orders come out differently from process to process.
+    assert value(record, "job", "published_epsilon") == pytest.approx(ledger.epsilon(DELTA), rel=1e-12)
+    assert value(record, "job", "epsilon") == pytest.approx(ledger.epsilon(DELTA), rel=1e-12)
+    assert value(record, "job", "epsilon") <= 20
     assert value(record, "job", "published_steps") == 64
     assert value(record, "job", "delta") == DELTA
     assert value(record, "job", "noise_scale") == value(record, "job", "published_noise_multiplier") * QUICK.clip

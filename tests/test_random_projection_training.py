@@ -200,8 +200,10 @@ def test_public_samples_are_in_nobodys_shard(tmp_path: Path) -> None:
     ids=lambda scheme: f"{scheme.name}-{scheme.variant()}",
 )
 def test_participants_in_one_process_move_the_bytes_of_those_in_their_own(
-    tmp_path: Path, scheme: PerturbedTraining
+    tmp_path: Path, scheme: PerturbedTraining, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Each process prints something, so each keeps a log.
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
     sizes = {"n_participants": 6, "n_train_samples": 200, "n_samples": 60, "batch_size": 4}
     apart, together = (
         measure(scheme, tmp_path / str(shared), wire="tcp", participants_per_process=shared, **sizes)
@@ -218,7 +220,9 @@ def test_participants_in_one_process_move_the_bytes_of_those_in_their_own(
 
 
 @pytest.mark.slow
-def test_a_hundred_participants_share_host_processes(tmp_path: Path) -> None:
+def test_a_hundred_participants_share_host_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each process prints something, so each keeps a log.
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
     sizes = {"n_participants": 100, "participants_per_process": 25, "n_samples": 200, "batch_size": 2}
     scheme = ProjectionTraining(learner="knn", public_samples=40)
     record = measure(scheme, tmp_path, wire="tcp", n_train_samples=1200, **sizes)

@@ -245,7 +245,7 @@ def test_numbers_are_numbers_even_where_none_was_measured(job: JobRecord, tmp_pa
         ("epsilon", "epsilon in job is inf", {"participant_dense_macs_per_sample"}),
         ("macs", "participant_convolution_macs_per_sample in job is nan", {"participant_dense_macs_per_sample"}),
         ("text", "astray cannot count its macs: ValueError", {"n_samples"}),
-        ("logits", "logit error of participant-0 in online is nan", {"accuracy", "agreement"}),
+        ("logits", "participant-0 failed in online: participant-0 answers logits of which", {"n_samples"}),
         ("score", "published_loss in job is inf", {"accuracy", "largest_logit_error"}),
         ("steps", "astray cannot count its steps: OverflowError", {"accuracy", "largest_logit_error"}),
     ],

@@ -124,7 +124,11 @@ def test_several_participants_share_the_samples(tmp_path: Path, scheme: Scheme) 
     assert answers == [100]
 
 
-def test_participants_in_one_process_move_the_bytes_of_those_in_their_own(tmp_path: Path) -> None:
+def test_participants_in_one_process_move_the_bytes_of_those_in_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each process prints something, so each keeps a log.
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
     sizes = {"n_participants": 6, "n_samples": 60, "batch_size": 4}
     apart, together = (
         measure(Plaintext(), tmp_path / str(shared), **sizes, participants_per_process=shared) for shared in (1, 3)

@@ -8,6 +8,7 @@ from pathlib import Path
 from ppbench.devices import load_device
 from ppbench.report.claims import write_claims
 from ppbench.report.groups import Group
+from ppbench.report.overview import write_overview
 from ppbench.report.style import write_picture
 from ppbench.report.taxonomy_energy import taxonomy_energy
 from ppbench.report.taxonomy_links import link_panels
@@ -30,6 +31,7 @@ def write_taxonomy_report(groups: Sequence[Group], results_dir: Path) -> list[Pa
         return []
     panels = link_panels(rows)
     return [
+        *write_overview(rows, results_dir),
         *write_taxonomy(rows, thresholds, device, results_dir),
         *write_claims(rows, thresholds, results_dir),
         *write_picture(lambda: taxonomy_tree(rows, thresholds, device), results_dir, "figure1"),
