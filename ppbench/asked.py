@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ppbench import records
 from ppbench.errors import PpbenchError
 from ppbench.job import Job
 from ppbench.records import JobRecord
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of the jobs asked for."""
+
+    ended: Mapping[Path, Sequence[JobRecord]]
+    """Results folder -> the jobs in it that ended, well or not, in the order in which they were asked for."""
+    left_out: Sequence[str]
+    """The titles of those that did not come to an end."""
+
+    def exit_status(self) -> int:
+        """0 if every job ended, none failed, and one was measured at least; else 1."""
+        statuses = [record.status for records in self.ended.values() for record in records]
+        return 0 if not self.left_out and "failed" not in statuses and "ok" in statuses else 1
 
 
 class AskedJobs:
@@ -25,19 +41,17 @@ class AskedJobs:
         """Every folder that a job of the command goes to."""
         return list(dict.fromkeys(folder for folder, _ in self._jobs))
 
-    def ended(self, results_dir: Path) -> list[JobRecord]:
-        """The jobs in one folder that ended, well or not, in the order in which they were asked for."""
-        found = (self._record(*at) for at in self._jobs if at[0] == results_dir)
-        return [record for record in found if record is not None]
-
-    def left_out(self) -> list[str]:
-        """The titles of the jobs that did not come to an end."""
-        return [job.title for at, job in self._jobs.items() if self._record(*at) is None]
-
-    def exit_status(self) -> int:
-        """0 if every job ended, none failed, and one was measured at least; else 1."""
-        statuses = [record.status for folder in self.results_dirs for record in self.ended(folder)]
-        return 0 if not self.left_out() and "failed" not in statuses and "ok" in statuses else 1
+    def outcome(self) -> Outcome:
+        """What is on the disk now."""
+        ended: dict[Path, list[JobRecord]] = {folder: [] for folder in self.results_dirs}
+        left_out = []
+        for (folder, job_id), job in self._jobs.items():
+            record = self._record(folder, job_id)
+            if record is None:
+                left_out.append(job.title)
+            else:
+                ended[folder].append(record)
+        return Outcome(ended, left_out)
 
     def _record(self, results_dir: Path, job_id: str) -> JobRecord | None:
         file = self._file(results_dir, job_id)

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ppbench import config
-from ppbench.asked import AskedJobs
+from ppbench.asked import AskedJobs, Outcome
 from ppbench.display import Display, complain, current_display, show
 from ppbench.errors import ConfigError, PpbenchError
 from ppbench.records import read_all
@@ -56,8 +56,9 @@ def run(arguments: Sequence[str]) -> int:
                 raise
             finally:
                 close_door()
-            _report(asked, display)
-        return asked.exit_status()
+            outcome = asked.outcome()
+            _report(outcome, display)
+        return outcome.exit_status()
 
 
 def _flags(arguments: Sequence[str]) -> argparse.Namespace:
@@ -133,15 +134,15 @@ def _hydra_errors() -> Iterator[None]:
             os.environ[name] = before
 
 
-def _report(asked: AskedJobs, display: Display) -> None:
+def _report(outcome: Outcome, display: Display) -> None:
     """Tables and pictures of each folder; on the display the jobs asked for."""
-    for results_dir in asked.results_dirs:
-        if ended := asked.ended(results_dir):
+    for results_dir, ended in outcome.ended.items():
+        if ended:
             paths = write_report(results_dir)
             display.note("\n" + text_table(ended))
             for path in paths:
                 display.note(f"wrote {path}")
-    for title in asked.left_out():
+    for title in outcome.left_out:
         display.note(f"{title}: did not come to an end, see above")
 
 

@@ -44,7 +44,16 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_report_writes_tables_and_pictures(results: Path) -> None:
-    tables = {"summary.csv", "records.csv", "modelled.csv", "taxonomy.csv", "taxonomy.md", "claims.csv", "claims.md"}
+    tables = {
+        "summary.csv",
+        "records.csv",
+        "modelled.csv",
+        "taxonomy.csv",
+        "overview.md",
+        "taxonomy.md",
+        "claims.csv",
+        "claims.md",
+    }
     pictures = (*PICTURES, "figure1", "taxonomy_plane", "taxonomy_energy")
     expected = tables | {f"{name}.{kind}" for name in pictures for kind in ("png", "svg")}
     written = write_report(results)
