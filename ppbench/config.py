@@ -143,6 +143,14 @@ def _hydra(config_dir: str | None, config_path: str | None) -> Iterator[None]:
         GlobalHydra.instance().clear()
 
 
+def results_dir(composed: DictConfig) -> Path:
+    """Where the results of a composed configuration go, as it was given. Raises ConfigError if that is no name."""
+    given = composed.results_dir
+    if given is None or not str(given).strip():
+        raise ConfigError(f"results_dir={given} must be the name of a folder")
+    return Path(str(given)).expanduser()
+
+
 def readable(overrides: Sequence[str]) -> list[str]:
     """Overrides with the values quoted that Hydra's grammar has no word for, as in `results_dir=größe`.
 

@@ -10,7 +10,7 @@ import traceback
 from types import TracebackType
 from typing import Protocol
 
-from ppbench.errors import PpbenchError
+from ppbench.errors import PpbenchError, one_line
 
 DEBUG = "PPBENCH_DEBUG"
 """The environment variable that `--debug` sets, so that the processes of a launcher know of it too."""
@@ -174,15 +174,15 @@ def show() -> Display:
     return _current
 
 
-def complain(error: Exception) -> None:
+def complain(error: BaseException) -> None:
     """One line on standard error; with PPBENCH_DEBUG in the environment, the traceback before it."""
     if os.environ.get(DEBUG):
         traceback.print_exception(error)
     print(f"ppbench: {_line(error)}", file=sys.stderr, flush=True)
 
 
-def _line(error: Exception) -> str:
-    text = " ".join(str(error).split())
+def _line(error: BaseException) -> str:
+    text = one_line(str(error))
     if isinstance(error, PpbenchError):
         return text
     if isinstance(error, OSError) and error.strerror:

@@ -34,9 +34,18 @@ class PluginFault(PpbenchError):
     """What a plugin raised that nobody foresaw; its cause has the traceback."""
 
 
+_LONGEST_LINE = 1000
+
+
+def one_line(text: str) -> str:
+    """A text that anybody may have written, as a line that fits on a screen and into any file."""
+    line = " ".join(text.encode(errors="backslashreplace").decode().split())
+    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]} ..."
+
+
 def told(error: BaseException) -> str:
     """What somebody else's code raised, in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    return one_line(f"{type(error).__name__}: {error}").removesuffix(":")
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> ConfigError:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ppbench import bundle, records, scoring, tracebacks
 from ppbench.bundle import Tree
 from ppbench.calibration import Rate, calibrate, pooled
-from ppbench.errors import PluginFault, PpbenchError, UnavailableError, told
+from ppbench.errors import PluginFault, PpbenchError, UnavailableError, one_line, told
 from ppbench.job import Job
 from ppbench.parties import Parties
 from ppbench.party import participant_name, role_of
@@ -52,14 +52,14 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
         if job.measure.view_batches:
             _keep_views(job, start, owned, folder)
     except UnavailableError as error:
-        status, reason = "unavailable", " ".join(str(error).split())
+        status, reason = "unavailable", one_line(str(error))
     except PpbenchError as error:
-        status, reason = "failed", " ".join(str(error).split())
+        status, reason = "failed", one_line(str(error))
         if isinstance(error, PluginFault):
             reason += tracebacks.keep(error, folder / "logs", "harness.txt")
     except OSError as error:
         status, reason = "failed", f"{error.filename or type(error).__name__}: {error.strerror or error}"
-    except Exception as error:  # a plugin may raise anything
+    except (Exception, SystemExit) as error:  # a plugin may raise anything
         status, reason = "failed", told(error) + tracebacks.keep(error, folder / "logs", "harness.txt")
     job_record = JobRecord(
         id=job.id,

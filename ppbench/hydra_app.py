@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ppbench import config
 from ppbench.asked import AskedJobs, Outcome
 from ppbench.display import Display, complain, current_display, show
-from ppbench.errors import ConfigError, PpbenchError
+from ppbench.errors import ConfigError, PpbenchError, told
 from ppbench.records import read_all
 from ppbench.report.summary import write_tables
 from ppbench.report.table import text_table
@@ -45,7 +45,10 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     with new_results_dir() as folder:
         flags.overrides.append(f"{config.NEW_RESULTS_DIR}={config.quoted(str(folder))}")
-        asked = _asked(flags)
+        try:
+            asked = _asked(flags)
+        except SystemExit as end:  # a plugin may raise anything
+            raise ConfigError(f"a plugin ends the process when it is made: {told(end)}") from end
         for results_dir in asked.results_dirs:
             make(results_dir)
         with show() as display:
@@ -70,6 +73,8 @@ def _flags(arguments: Sequence[str]) -> argparse.Namespace:
     parser = get_args_parser()
     parser.error = refuse  # type: ignore[method-assign]
     flags = parser.parse_intermixed_args(arguments)
+    if flags.experimental_rerun or ((flags.package or flags.resolve) and not flags.cfg):
+        raise ConfigError("--experimental-rerun runs nothing here, and --package and --resolve need --cfg")
     flags.overrides = config.readable(flags.overrides)
     return flags
 
@@ -86,7 +91,7 @@ def _asked(flags: argparse.Namespace) -> AskedJobs:
         raise ConfigError(f"{len(composed.jobs)} jobs are asked for: ppbench run -m sweeps")
     for one in composed.jobs:
         config.to_remote(one)
-    jobs = [(config.to_job(one), Path(one.results_dir)) for one in composed.jobs]
+    jobs = [(config.to_job(one), config.results_dir(one)) for one in composed.jobs]
     return AskedJobs(jobs, resume=all(one.resume for one in composed.jobs))
 
 
@@ -112,8 +117,8 @@ def _task(composed: DictConfig) -> None:
         job = config.to_job(composed)
         if job.wire == "remote":
             open_door(config.to_remote(composed))
-        run_job(job, Path(to_absolute_path(composed.results_dir)), composed.resume, current_display())
-    except Exception as error:
+        run_job(job, Path(to_absolute_path(str(config.results_dir(composed)))), composed.resume, current_display())
+    except (Exception, SystemExit) as error:
         complain(error)
 
 

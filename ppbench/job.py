@@ -18,6 +18,9 @@ from ppbench.registry import DATASETS, MODELS, SCHEMES, Registry
 from ppbench.scheme import Scheme
 from ppbench.wire.start import WIRES
 
+MOST = 2**31 - 1
+"""The largest seed, count or number of seconds: what every table and clock can hold."""
+
 P = TypeVar("P", bound=Plugin)
 T = TypeVar("T")
 
@@ -39,9 +42,9 @@ class TaskOptions:
         """Refuse counts below one."""
         in_range("task.n_samples", 1 if self.n_samples is None else self.n_samples, 1)
         in_range("task.n_train_samples", 1 if self.n_train_samples is None else self.n_train_samples, 1)
-        in_range("task.batch_size", self.batch_size, 1)
-        in_range("task.n_participants", self.n_participants, 1)
-        in_range("task.participants_per_process", self.participants_per_process, 1)
+        in_range("task.batch_size", self.batch_size, 1, MOST)
+        in_range("task.n_participants", self.n_participants, 1, MOST)
+        in_range("task.participants_per_process", self.participants_per_process, 1, MOST)
         for option in ("n_samples", "n_train_samples"):
             n = getattr(self, option)
             if n is not None and n < self.n_participants:
@@ -72,13 +75,13 @@ class MeasureOptions:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be measured."""
-        in_range("measure.warmup_batches", self.warmup_batches, 0)
-        in_range("measure.repetitions", self.repetitions, 1)
-        in_range("measure.processes", self.processes, 1)
+        in_range("measure.warmup_batches", self.warmup_batches, 0, MOST)
+        in_range("measure.repetitions", self.repetitions, 1, MOST)
+        in_range("measure.processes", self.processes, 1, MOST)
         in_range("measure.threads", self.threads, 1)
         in_range("measure.view_batches", self.view_batches, 0)
-        in_range("measure.deadline_s", self.deadline_s, 1e-3)
-        in_range("measure.prepare_deadline_s", self.prepare_deadline_s, 1e-3)
+        in_range("measure.deadline_s", self.deadline_s, 1e-3, MOST)
+        in_range("measure.prepare_deadline_s", self.prepare_deadline_s, 1e-3, MOST)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +103,7 @@ class Job:
         choose("wire", self.wire, WIRES)
         if self.link is not None:
             _check_shaped(self.link, self.wire)
-        in_range("seed", self.seed, 0)
+        in_range("seed", self.seed, 0, MOST)
         if not self.scheme.card.several_participants:
             in_range(f"task.n_participants for scheme={self.scheme.name}", self.task.n_participants, 1, 1)
 

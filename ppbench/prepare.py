@@ -90,7 +90,7 @@ def _foreseen(job: Job) -> Iterator[None]:
         yield
     except PpbenchError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         printed = "".join(traceback.format_exception(error))
         raise PreparationFailed(f"{job.title} could not be prepared: {told(error)}", printed) from error
 

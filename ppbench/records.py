@@ -120,7 +120,7 @@ class JobRecord(pydantic.BaseModel):
     dataset: str
     model: str
     task: Literal["inference", "training"] | None
-    seed: int
+    seed: int = pydantic.Field(ge=-(2**63), lt=2**63)
     config: dict[str, Any]
     status: Status
     reason: str
@@ -137,7 +137,7 @@ class JobRecord(pydantic.BaseModel):
                 raise ValueError(f"it has no section '{section}'")
         for section, option in _COUNTS:
             count = config[section].get(option)
-            if not isinstance(count, int) or count < 1:
+            if not isinstance(count, int) or not 1 <= count < 2**63:
                 raise ValueError(f"{section}.{option} is {count!r}, which is no count")
         return config
 

@@ -156,7 +156,7 @@ def _asking(scheme: Scheme, what: str) -> Iterator[None]:
         yield
     except PpbenchError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginFault(f"{scheme.name} cannot {what}: {told(error)}") from error
 
 

@@ -35,8 +35,9 @@ class _Pipe(io.FileIO):
             return len(data)
         except OSError as error:
             self._is_lost = True
-            error.filename = "standard output" if self.fileno() == 1 else "standard error"
-            raise
+            if self.fileno() == 1:
+                print(f"ppbench: standard output: {error.strerror}", file=sys.stderr)
+            return len(data)
 
 
 def _tolerant(stream: TextIO | None, descriptor: int) -> TextIO:

@@ -52,7 +52,7 @@ def _load(source: DatasetSource) -> Any:
         return source.load()
     except PpbenchError:
         raise
-    except Exception as error:  # a plugin may raise anything
+    except (Exception, SystemExit) as error:  # a plugin may raise anything
         said = " ".join(str(error).split())
         raise DataError(f"data set '{source.name}': load() raised {type(error).__name__}: {said}") from error
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from ppbench.bundle import write_atomically
 
 
-def keep(told: str | Exception, log_dir: Path, name: str) -> str:
+def keep(told: str | BaseException, log_dir: Path, name: str) -> str:
     """Write an error's traceback, or what was printed of one, to a file in a job's folder of logs.
 
     Returns what the job's reason is to end with. The path is told from the results folder, which may be moved: it is

@@ -246,6 +246,7 @@ def test_numbers_are_numbers_even_where_none_was_measured(job: JobRecord, tmp_pa
         ("macs", "participant_convolution_macs_per_sample in job is nan", {"participant_dense_macs_per_sample"}),
         ("text", "astray cannot count its macs: ValueError", {"n_samples"}),
         ("logits", "participant-0 failed in online: participant-0 answers logits of which", {"n_samples"}),
+        ("exit", r"astray cannot score its results: SystemExit: nobody \udcff asked; traceback", {"accuracy"}),
         ("score", "published_loss in job is inf", {"accuracy", "largest_logit_error"}),
         ("steps", "astray cannot count its steps: OverflowError", {"accuracy", "largest_logit_error"}),
     ],

@@ -6,7 +6,6 @@ Hydra takes sweepers and launchers from the namespace `hydra_plugins` only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
@@ -47,12 +46,12 @@ class PreparingLauncher(BasicLauncher):
 
     def _prepare(self, job_overrides: Sequence[Sequence[str]]) -> None:
         # Hydra looks at its plugins at every start, also in programs that have nothing to do with ppbench.
-        from ppbench.config import to_job
+        from ppbench.config import results_dir, to_job
         from ppbench.display import current_display
         from ppbench.runner import prepare_jobs
 
         configs = [self._composed(overrides) for overrides in job_overrides]
-        runs = [(to_job(config), Path(config.results_dir), bool(config.resume)) for config in configs]
+        runs = [(to_job(config), results_dir(config), bool(config.resume)) for config in configs]
         display = current_display()
         display.expect(len(configs))
         prepare_jobs(runs, display)

@@ -47,7 +47,9 @@ class Astray(Plaintext):
         return Macs(7, wrong.get(self.wrong, 0))
 
     def score(self, task: Task, published: Mapping[str, Mapping[str, Array]]) -> Mapping[str, float]:
-        """Overflown."""
+        """Overflown, or never returned; what is said of it no file can hold as it is."""
+        if self.wrong == "exit":
+            raise SystemExit("nobody \udcff asked")
         return {"loss": math.inf} if self.wrong == "score" else {}
 
     def one_way_steps(self, rounds: int) -> int:
