@@ -293,7 +293,9 @@ def test_a_result_that_cannot_be_scored_fails_the_job(tmp_path: Path, monkeypatc
     monkeypatch.setattr(DpPublishing, "score", score)
     record = measure(DpPublishing(n_queries=1), tmp_path)
     assert record.status == "failed"
-    assert record.reason == "dp_publishing cannot score its results: KeyError: 'answers'"
+    reason, _, path = record.reason.partition("; traceback in ")
+    assert reason == "dp_publishing cannot score its results: KeyError: 'answers'"
+    assert path == f"{record.folder}/logs/harness.txt"
 
 
 # Bad input.
