@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,6 +17,15 @@ settings.register_profile(
     derandomize="CI" in os.environ,
 )
 settings.load_profile("ppbench")
+
+
+@pytest.fixture
+def same_environment() -> Iterator[None]:
+    """What a test changes in the environment is undone."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.hookimpl(trylast=True)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
-from collections.abc import Iterator
 
 import pytest
 
@@ -26,14 +24,6 @@ ELSEWHERE = {"parties_can_find_it", "imports_with_numpy_alone"}
 
 def by_name(results: list[CheckResult]) -> dict[str, CheckResult]:
     return {result.name: result for result in results}
-
-
-@pytest.fixture
-def same_environment() -> Iterator[None]:
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
 
 
 def test_a_sound_scheme_passes_every_check_that_applies() -> None:

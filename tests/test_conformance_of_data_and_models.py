@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-
 import pytest
 
 from ppbench.data.dataset import DatasetSource
@@ -13,14 +10,6 @@ from ppbench.testing import check_dataset, check_model
 from tests.broken.datasets import BROKEN_DATASETS, SoundData
 from tests.broken.heavy import LoadsWithPandas, TrainsWithPandas
 from tests.broken.models import BROKEN_MODELS, SoundModel
-
-
-@pytest.fixture
-def same_environment() -> Iterator[None]:
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
 
 
 def test_sound_data_sets_and_models_pass_every_check_that_applies() -> None:
