@@ -66,5 +66,7 @@ def choose(option: str, value: str, allowed: Iterable[str]) -> None:
 def in_range(option: str, value: float, low: float, high: float = float("inf")) -> None:
     """Refuse an option's number outside [low, high]; NaN is outside."""
     if not low <= value <= high:
-        bound = f"at least {low:g}" if high == float("inf") else f"from {low:g} to {high:.10g}"
+        # A whole number in full: 2147483647, not 2.14748e+09.
+        highest = f"{high:g}" if isinstance(high, float) else str(high)
+        bound = f"at least {low:g}" if high == float("inf") else f"from {low:g} to {highest}"
         raise ConfigError(f"{option}={value!r} must be {bound}")

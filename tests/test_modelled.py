@@ -201,7 +201,7 @@ def test_energy_is_power_by_time(measured: tuple[Path, dict[str, JobRecord]]) ->
 
 
 def test_a_job_without_calibration_or_without_result_is_refused_in_one_line() -> None:
-    job = results("quickstart")[0]
+    job = results("obfnet_paper")[0]
     assert not is_calibrated(job)
     with pytest.raises(UnavailableError, match=r"measure.calibrate=true"):
         device_cost(job, M4)
