@@ -21,9 +21,6 @@ from ppbench.asked import AskedJobs, Outcome
 from ppbench.display import Display, complain, current_display, show
 from ppbench.errors import ConfigError, PpbenchError, told
 from ppbench.records import read_all
-from ppbench.report.summary import write_tables
-from ppbench.report.table import text_table
-from ppbench.report.write import write_report
 from ppbench.results_dir import make, new_results_dir
 from ppbench.runner import run_job
 from ppbench.wire.door import close_door, open_door
@@ -141,6 +138,10 @@ def _hydra_errors() -> Iterator[None]:
 
 def _report(outcome: Outcome, display: Display) -> None:
     """Tables and pictures of each folder; on the display the jobs asked for."""
+    # What draws takes half a second to import, which a command that is refused does not pay.
+    from ppbench.report.table import text_table
+    from ppbench.report.write import write_report
+
     for results_dir, ended in outcome.ended.items():
         if ended:
             paths = write_report(results_dir)
@@ -152,6 +153,8 @@ def _report(outcome: Outcome, display: Display) -> None:
 
 
 def _keep(asked: AskedJobs) -> None:
+    from ppbench.report.summary import write_tables
+
     for results_dir in asked.results_dirs:
         with contextlib.suppress(PpbenchError):
             write_tables(read_all(results_dir), results_dir)

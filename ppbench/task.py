@@ -90,7 +90,7 @@ def is_trained(model: Model, dataset: Dataset) -> bool:
 
 def model_key(model: Model, dataset: Dataset) -> Mapping[str, Any]:
     """All that decides the weights."""
-    shared = (f"ppbench.models.{name}" for name in ("training", "distortion", "network", "torch_modules"))
+    shared = (f"ppbench.models.{name}" for name in ("training", "distortion", "network", "torch_modules", "classifier"))
     return {
         "model": model.name,
         "options": model.options(),

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from ppbench.bundle import Tree
 from ppbench.macs import Macs
-from ppbench.models.classifier import Classifier, import_library
+from ppbench.models.classifier import Classifier
 from ppbench.models.network import Network
 from ppbench.party import Party
 from ppbench.scheme import Batch, Role, Scheme, SchemeCard, TaskFacts
@@ -26,11 +26,6 @@ class Participant(Role["Plaintext"]):
 class Coordinator(Role["Plaintext"]):
     """The cloud: classifies the clear samples with its deep model."""
 
-    def __init__(self, scheme: Plaintext) -> None:
-        """The library that classifies is imported here."""
-        super().__init__(scheme)
-        import_library()
-
     def setup(self, party: Party, artifacts: Tree) -> None:
         """Load the model."""
         self.classifier = Classifier(Network.from_tree(artifacts["model"]))
@@ -47,7 +42,6 @@ class Plaintext(Scheme):
 
     name: ClassVar[str] = "plaintext"
     title: ClassVar[str] = "no protection: raw samples to the coordinator (baseline)"
-    requires: ClassVar[Mapping[str, str]] = {"torch": "torch>=2.13"}
     card: ClassVar[SchemeCard] = SchemeCard(
         title="Plaintext",
         source="the paper's system model without ObfNet (section 3.1)",

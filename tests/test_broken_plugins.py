@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+
+from tests.helpers.command import run_command
 
 ROOT = Path(__file__).parent.parent
 UNSOUND = ROOT / "tests" / "plugins" / "unsound"
@@ -22,17 +23,10 @@ Ppbench = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def ppbench(tmp_path: Path) -> Ppbench:
     """Run a command in an empty folder, with the broken plugins on the path."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(UNSOUND)]), "COLUMNS": "400"}
+    environment = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(UNSOUND)]), "COLUMNS": "400"}
 
     def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-P", "-m", "ppbench", *arguments],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env=environment | variables,
-            timeout=240,
-        )
+        return run_command(*arguments, cwd=tmp_path, environment=environment | variables)
 
     return run
 

@@ -5,22 +5,21 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from ppbench.errors import PpbenchError
 from ppbench.testing.command import print_check
+from tests.helpers.command import run_command
 
 ROOT = Path(__file__).parent.parent
 UNSOUND = ROOT / "tests" / "plugins" / "unsound"
 
 
 def check(*arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(UNSOUND)]), "COLUMNS": "300"}
-    command = [sys.executable, "-m", "ppbench", "check", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=280)
+    environment = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(UNSOUND)]), "COLUMNS": "300"}
+    return run_command("check", *arguments, environment=environment, timeout_s=280)
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,12 @@ import pandas as pd
 import pytest
 
 from ppbench.report.summary import COLUMNS
+from tests.helpers.command import run_command as ppbench
 
-SMALL = ["dataset=digits", "model=mlp", "task.n_samples=50", "task.batch_size=16", "measure.repetitions=2"]
-
-
-def ppbench(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ppbench.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120)
+SMALL = [
+    *("dataset=digits", "model=mlp", "task.n_samples=50", "task.batch_size=16"),
+    *("measure.repetitions=2", "measure.calibrate=false"),
+]
 
 
 def summary(results_dir: Path) -> pd.DataFrame:

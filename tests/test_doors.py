@@ -13,6 +13,7 @@ import pytest
 
 from ppbench import cli, config, run
 from ppbench.results_dir import new_results_dir
+from tests.helpers.command import run_command
 
 SMALL = ("dataset=digits", "task.n_samples=20", "measure.repetitions=1", "measure.calibrate=false")
 MLP = ("model=mlp", *SMALL)
@@ -25,6 +26,8 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def ppbench(*arguments: str, cwd: Path, shell: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     """A process of its own; `shell` is what follows the command, such as a pipe."""
+    if not (shell or environment):
+        return run_command(*arguments, cwd=cwd)
     command = [sys.executable, "-m", "ppbench.cli", *arguments]
     if shell:
         command = ["bash", "-c", f'set -o pipefail; "$0" "$@" {shell}', *command]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
+from tests.helpers.command import run_command
 
 PACKAGE = Path(__file__).parent / "plugins" / "hello_scheme"
 SMALL = ("dataset=digits", "model=mlp", "task.n_samples=20", "task.batch_size=8", "measure.repetitions=1")
@@ -37,14 +38,7 @@ def ppbench(installed: Path, tmp_path: Path) -> Callable[..., str]:
     """Run a command of ppbench in an empty folder, with the package on the path; returns what it printed."""
 
     def run(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "ppbench.cli", *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(installed), "COLUMNS": "200"},
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
+        done = run_command(*arguments, cwd=tmp_path, environment={"PYTHONPATH": str(installed), "COLUMNS": "200"})
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

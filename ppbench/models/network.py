@@ -98,7 +98,7 @@ class Conv2d(_Layer):
     def __call__(self, batch: Array) -> Array:
         """(n, in, height, width) -> (n, out, rows, columns)."""
         edge = (self.padding, self.padding)
-        padded = np.pad(batch, ((0, 0), (0, 0), edge, edge))
+        padded = np.pad(batch, ((0, 0), (0, 0), edge, edge)) if self.padding else batch
         windows = np.lib.stride_tricks.sliding_window_view(padded, self.weight.shape[2:], axis=(2, 3))
         windows = windows[:, :, :: self.stride, :: self.stride]
         n, _, height, width = windows.shape[:4]

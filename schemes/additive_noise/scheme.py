@@ -10,7 +10,7 @@ from ppbench import cache
 from ppbench.bundle import Tree
 from ppbench.errors import ConfigError, choose, in_range
 from ppbench.macs import Macs
-from ppbench.models.classifier import Classifier, import_library
+from ppbench.models.classifier import Classifier
 from ppbench.models.network import Conv2d, Linear, Network
 from ppbench.party import Party
 from ppbench.privacy.guarantee import Privacy, check_delta, check_epsilon
@@ -38,11 +38,6 @@ class Participant(Role["AdditiveNoise"]):
 
 class Coordinator(Role["AdditiveNoise"]):
     """The cloud: classifies noisy samples with its deep model, with or without help against the noise."""
-
-    def __init__(self, scheme: AdditiveNoise) -> None:
-        """The library that classifies is imported here."""
-        super().__init__(scheme)
-        import_library()
 
     def setup(self, party: Party, artifacts: Tree) -> None:
         """Load the model, and the denoiser if there is one."""

@@ -13,7 +13,7 @@ from ppbench import cache
 from ppbench.bundle import Array, Tree
 from ppbench.errors import choose, in_range
 from ppbench.macs import Macs
-from ppbench.models.classifier import Classifier, import_library
+from ppbench.models.classifier import Classifier
 from ppbench.models.network import Network
 from ppbench.party import Party
 from ppbench.scheme import Batch, Role, Scheme, SchemeCard, Task, TaskFacts
@@ -51,11 +51,6 @@ class Participant(Role["ObfNet"]):
 
 class Coordinator(Role["ObfNet"]):
     """The cloud: classifies what it gets, obfuscated or raw, with the unchanged deep model."""
-
-    def __init__(self, scheme: ObfNet) -> None:
-        """The library that classifies is imported here."""
-        super().__init__(scheme)
-        import_library()
 
     def setup(self, party: Party, artifacts: Tree) -> None:
         """Release the ObfNets to every participant."""

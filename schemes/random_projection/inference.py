@@ -13,7 +13,7 @@ from ppbench.bundle import Array, Tree
 from ppbench.data.dataset import Split
 from ppbench.errors import ProtocolError, choose, in_range
 from ppbench.macs import Macs
-from ppbench.models.classifier import Classifier, import_library
+from ppbench.models.classifier import Classifier
 from ppbench.models.network import Network
 from ppbench.models.training import Recipe, fit
 from ppbench.party import Party
@@ -45,11 +45,6 @@ class Participant(Role["RandomProjection"]):
 
 class Coordinator(Role["RandomProjection"]):
     """The cloud: brings projections back to the size of a sample, as far as that goes, and classifies those."""
-
-    def __init__(self, scheme: RandomProjection) -> None:
-        """The library that classifies is imported here."""
-        super().__init__(scheme)
-        import_library()
 
     def setup(self, party: Party, artifacts: Tree) -> None:
         """Load the model and the way back; tell every participant what the matrix is made from."""
