@@ -27,4 +27,5 @@ class Classifier:
             outputs = self._network(samples)
         if not np.isfinite(outputs).all():
             raise ProtocolError("the network's outputs for these samples are not finite")
-        return outputs.argmax(axis=1).astype(self._label_type)
+        labels: Array = outputs.argmax(axis=1).astype(self._label_type)
+        return labels
