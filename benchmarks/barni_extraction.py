@@ -24,18 +24,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter, StrMethodFormatter
 
-from ppbench import bundle, experiment, provenance
+from ppbench import bundle
 from ppbench.bundle import Array
 from ppbench.data.dataset import Dataset, unit
 from ppbench.data.mnist import Mnist
-from ppbench.job import Job, MeasureOptions, TaskOptions
-from ppbench.machine import cpu
+from ppbench.measure import experiment, provenance
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure.machine import cpu
+from ppbench.measure.task import trained
 from ppbench.models.lenet import LeNet
 from ppbench.models.network import Network
 from ppbench.process import environment
 from ppbench.progress import silent
 from ppbench.report import style
-from ppbench.task import trained
 from schemes.barni import Barni
 from schemes.barni.extraction import Recovered, observed, steal
 from schemes.barni.linear import Geometry, LinearLayer

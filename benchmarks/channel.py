@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 
 from ppbench.bundle import Array
-from ppbench.machine import cpu
-from ppbench.provenance import git_commit
+from ppbench.measure.machine import cpu
+from ppbench.measure.provenance import git_commit
 from ppbench.wire.channel import Channel, CriticalPath
 from ppbench.wire.connection import Connection
 

@@ -25,8 +25,8 @@ import torch
 from opacus.grad_sample import GradSampleModule, GradSampleModuleFastGradientClipping
 from torch import nn
 
-from ppbench import provenance
-from ppbench.machine import cpu
+from ppbench.measure import provenance
+from ppbench.measure.machine import cpu
 from ppbench.process import n_cpus
 from schemes.dp_sgd import cnn, linear
 

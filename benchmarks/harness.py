@@ -14,8 +14,8 @@ from pathlib import Path
 import pandas as pd
 
 import ppbench
-from ppbench import provenance
-from ppbench.machine import cpu
+from ppbench.measure import provenance
+from ppbench.measure.machine import cpu
 from ppbench.process import n_cpus
 
 

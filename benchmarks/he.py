@@ -22,17 +22,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ppbench import provenance
 from ppbench.bundle import Array
 from ppbench.data.mnist import Mnist
 from ppbench.he import seal
-from ppbench.machine import cpu
+from ppbench.measure import provenance
+from ppbench.measure.machine import cpu
+from ppbench.measure.task import trained
 from ppbench.models.network import Network
 from ppbench.models.square import SquareTutorial
 from ppbench.process import n_cpus
 from ppbench.progress import silent
 from ppbench.scheme import TaskFacts
-from ppbench.task import trained
 from schemes.cryptonets import CryptoNets
 from schemes.cryptonets.layout import HIDDEN
 

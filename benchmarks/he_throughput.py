@@ -20,15 +20,15 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from ppbench import provenance
 from ppbench.bundle import Array
 from ppbench.data.mnist import Mnist
-from ppbench.job import Job, TaskOptions
-from ppbench.machine import cpu
+from ppbench.measure import provenance
+from ppbench.measure.job import Job, TaskOptions
+from ppbench.measure.machine import cpu
+from ppbench.measure.task import load_task
 from ppbench.models.square import CryptoNetsModel
 from ppbench.process import environment
 from ppbench.scheme import Task
-from ppbench.task import load_task
 from schemes.cryptonets import CryptoNets
 
 T = TypeVar("T")

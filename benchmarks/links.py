@@ -20,10 +20,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from ppbench import provenance, records
+from ppbench import records
 from ppbench.errors import PpbenchError
-from ppbench.links import link_cost, load_link
-from ppbench.machine import cpu
+from ppbench.measure import provenance
+from ppbench.measure.machine import cpu
+from ppbench.modelled.link_cost import link_cost, load_link
 from ppbench.process import n_cpus
 from ppbench.records import JobRecord
 from ppbench.scheme import PARTICIPANT

@@ -15,10 +15,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import ppbench
-from ppbench import provenance
-from ppbench.machine import cpu
+from ppbench import units
+from ppbench.measure import provenance
+from ppbench.measure.machine import cpu
 from ppbench.process import n_cpus
-from ppbench.report import units
 from ppbench.report.style import SMALL_PT, write_picture
 
 ENGINES = {

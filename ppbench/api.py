@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from ppbench import config
-from ppbench.display import Quiet
+from ppbench.app import config
+from ppbench.app.display import Quiet
+from ppbench.app.report import write_report
+from ppbench.app.results_dir import make, new_results_dir
+from ppbench.app.runner import prepare_jobs, run_job
+from ppbench.launch.door import close_door, open_door
 from ppbench.records import read_all, tidy
 from ppbench.report.summary import summary
-from ppbench.report.write import write_report
-from ppbench.results_dir import make, new_results_dir
-from ppbench.runner import prepare_jobs, run_job
-from ppbench.wire.door import close_door, open_door
 
 
 def run(*overrides: str, results_dir: str | Path | None = None) -> pd.DataFrame:

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from ppbench.display import DEBUG, complain
+from ppbench.app.display import DEBUG, complain
+from ppbench.app.streams import make_tolerant
 from ppbench.errors import PpbenchError
-from ppbench.streams import make_tolerant
 
 _COMMANDS = {
     "run": "measure: any Hydra override, as in: ppbench run scheme=obfnet; -m sweeps",
@@ -116,29 +116,29 @@ def _parsed(given: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 def _dispatch(parsed: argparse.Namespace, given: list[str]) -> int:
     if parsed.command == "run":
-        from ppbench.hydra_app import run
+        from ppbench.app.hydra_app import run
 
         return run(given[given.index("run") + 1 :])
     if parsed.command == "list":
-        from ppbench.catalogue import print_catalogue
+        from ppbench.app.catalogue import print_catalogue
 
         print_catalogue()
         return 0
     if parsed.command == "participant":
-        from ppbench.participant import participate
+        from ppbench.app.participant_command import participate
 
         return participate(parsed.connect, parsed.token_file, parsed.wait_s, parsed.index)
     if parsed.command == "report":
-        from ppbench.report.write import write_report
+        from ppbench.app.report import write_report
 
         for path in write_report(parsed.results_dir):
             print(path)
         return 0
     if parsed.command == "check":
-        from ppbench.testing.command import print_check
+        from ppbench.app.check import print_check
 
         return 0 if print_check([parsed.name, *parsed.overrides]) else 1
-    from ppbench.doctor import print_diagnosis
+    from ppbench.app.doctor import print_diagnosis
 
     return 0 if print_diagnosis() else 1
 

@@ -1,8 +1,14 @@
-"""What profiles in `conf/` have in common: named files of figures, each of which says where it is from."""
+"""Where the files of `conf/` are, ours and those of packages with plugins, and what the profiles among them share.
+
+A profile is a named file of figures, each of which says where it is from.
+"""
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 from collections.abc import Collection, Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +18,49 @@ from yaml import YAMLError
 
 from ppbench.errors import ConfigError, unknown
 
+_HERE = Path(__file__).resolve().parent
+CONF_DIR = next(folder for folder in (_HERE / "conf", _HERE.parent / "conf") if folder.is_dir())
+"""Our own: inside an installed wheel, else in the checkout."""
 ASSUMPTION = "assumption:"
 """How the source of a figure begins that nobody has measured or published."""
+_GROUPS = "ppbench."
+"""How the groups of entry points begin that plugins are declared in."""
 
 
-def names(folder: Path) -> list[str]:
-    """Of all profiles of a kind."""
-    return sorted(path.stem for path in folder.glob("*.yaml"))
+@functools.cache
+def plugin_conf_dirs() -> Mapping[str, Path]:
+    """Package that declares a plugin -> its folder `conf`, where it has one; ours is not among them."""
+    declared = entry_points()
+    packages = {
+        entry.value.partition(":")[0].partition(".")[0]
+        for group in declared.groups
+        if group.startswith(_GROUPS)
+        for entry in declared.select(group=group)
+    }
+    found = {}
+    for package in sorted(packages - {"ppbench", "schemes"}):
+        spec = importlib.util.find_spec(package)
+        for place in (spec.submodule_search_locations or []) if spec else []:
+            if (folder := Path(place) / "conf").is_dir():
+                found[package] = folder
+    return found
 
 
-def named(folder: Path, name: str) -> Path:
-    """The file of a profile; the folder is called after the kind. Raises ConfigError if there is none."""
-    if name not in (known := names(folder)):
-        raise unknown(folder.name, name, known)
-    return folder / f"{name}.yaml"
+def files_of(group: str) -> dict[str, Path]:
+    """Name -> file, sorted by name, of all files of a group, such as `device`; where two have one name, ours counts."""
+    found: dict[str, Path] = {}
+    for folder in (CONF_DIR, *plugin_conf_dirs().values()):
+        for path in (folder / group).glob("*.yaml"):
+            found.setdefault(path.stem, path)
+    return dict(sorted(found.items()))
+
+
+def named(group: str, name: str) -> Path:
+    """The file of a profile. Raises ConfigError if there is none."""
+    files = files_of(group)
+    if name not in files:
+        raise unknown(group, name, files)
+    return files[name]
 
 
 def content(path: Path, where: str) -> Any:

@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 from scipy import stats  # type: ignore[import-untyped]
 
-from ppbench import bundle, experiment
-from ppbench.config import compose_all, register, to_job
+from ppbench import bundle
+from ppbench.app.config import compose_all, register, to_job
 from ppbench.data.digits import Digits
 from ppbench.errors import ConfigError, ProtocolError
-from ppbench.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure import experiment
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.models.mlp import Mlp
 from ppbench.models.network import Layer, Linear, Network, ReLU
 from ppbench.privacy.mechanisms import Gaussian, Laplace

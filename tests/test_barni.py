@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ppbench import bundle, experiment
+from ppbench import bundle
 from ppbench.data.dataset import DatasetSource
 from ppbench.data.digits import Digits
 from ppbench.data.mnist import Mnist
 from ppbench.errors import ConfigError, DataError
-from ppbench.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure import experiment
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.models.lenet import LeNet
 from ppbench.models.mlp import Mlp
 from ppbench.models.model import Model

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ppbench import bundle, experiment
+from ppbench import bundle
 from ppbench.data.digits import Digits
 from ppbench.errors import ConfigError
-from ppbench.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure import experiment
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure.task import trained
 from ppbench.models.mlp import Mlp
 from ppbench.progress import silent
-from ppbench.task import trained
 from schemes.barni import Barni
 from schemes.barni.extraction import observed, recover, steal
 from schemes.barni.linear import LinearLayer

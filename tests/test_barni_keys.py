@@ -10,11 +10,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from ppbench import bundle, experiment
+from ppbench import bundle
 from ppbench.bundle import Array, Tree
 from ppbench.data.digits import Digits
 from ppbench.he import seal
-from ppbench.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure import experiment
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.models.mlp import Mlp
 from ppbench.party import Party
 from ppbench.records import JobRecord

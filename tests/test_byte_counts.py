@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ppbench import bundle, experiment, records
+from ppbench import bundle, records
 from ppbench.data.digits import Digits
-from ppbench.job import Job, MeasureOptions, TaskOptions
+from ppbench.launch.network import MTU_BYTES
+from ppbench.measure import experiment
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.models.mlp import Mlp
-from ppbench.wire.network import MTU_BYTES
 from tests.known_bytes import KnownBytes, frame_bytes
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel's counts are Linux's")

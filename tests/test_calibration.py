@@ -7,12 +7,12 @@ from typing import get_args
 
 import pytest
 
-from ppbench import calibration, experiment
-from ppbench.calibration import Rate, calibrate, measure, metrics_of, pooled
-from ppbench.config import compose_all, register, to_job
+from ppbench.app.config import compose_all, register, to_job
 from ppbench.data.digits import Digits
 from ppbench.errors import PpbenchError
-from ppbench.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure import calibration, experiment
+from ppbench.measure.calibration import Rate, calibrate, measure, metrics_of, pooled
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.models.mlp import Mlp
 from ppbench.scheme import Arithmetic
 from schemes.plaintext import Plaintext

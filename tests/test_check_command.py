@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ppbench.app.check import print_check
 from ppbench.errors import PpbenchError
-from ppbench.testing.command import print_check
 from tests.helpers.command import run_command
 
 ROOT = Path(__file__).parent.parent

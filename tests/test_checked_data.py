@@ -10,14 +10,15 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from ppbench import cache, experiment
+from ppbench import cache
 from ppbench.data.checks import checked
 from ppbench.data.dataset import Column, Dataset, DatasetSource, Split
-from ppbench.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure import experiment
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure.prepare import prepare_all
+from ppbench.measure.task import model_key
 from ppbench.models.mlp import Mlp
 from ppbench.models.network import Linear, Network
-from ppbench.prepare import prepare_all
-from ppbench.task import model_key
 from schemes.local import Local
 from schemes.plaintext import Plaintext
 from tests.sketches.common import LeastSquares

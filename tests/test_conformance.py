@@ -7,10 +7,10 @@ import re
 
 import pytest
 
+from ppbench.app.check import print_check
 from ppbench.errors import ConfigError
 from ppbench.scheme import Scheme
 from ppbench.testing import CheckResult, check_scheme
-from ppbench.testing.command import print_check
 from ppbench.testing.suite import CHECKS, CHECKS_OF, STATIC
 from tests.broken.datasets import BROKEN_DATASETS
 from tests.broken.heavy import ImportsPandas

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ppbench import bundle, experiment
+from ppbench import bundle
 from ppbench.bundle import Array
 from ppbench.data.digits import Digits
 from ppbench.data.mnist import Mnist
 from ppbench.errors import ConfigError, DataError, ProtocolError
 from ppbench.he import seal
-from ppbench.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure import experiment
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.models.mlp import Mlp
 from ppbench.models.model import Model
 from ppbench.models.network import Conv2d, Linear, Network, ReLU, Square

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ppbench import experiment
 from ppbench.bundle import Array
 from ppbench.data.digits import Digits
 from ppbench.data.mnist import Mnist
 from ppbench.errors import ConfigError, DataError, ProtocolError
 from ppbench.he import seal, wire
-from ppbench.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure import experiment
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.models.network import AvgPool2d, Conv2d, Flatten, Linear, Network, ReLU, Square
 from ppbench.models.square import CryptoNetsModel
 from ppbench.report.summary import summary

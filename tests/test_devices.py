@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ppbench.config import CONF_DIR
-from ppbench.devices import device_names, devices, load_device, read_device
 from ppbench.errors import ConfigError
+from ppbench.modelled.devices import device_names, devices, load_device, read_device
+from ppbench.profiles import CONF_DIR
 
-M4 = Path(CONF_DIR) / "device" / "cortex_m4.yaml"
+M4 = CONF_DIR / "device" / "cortex_m4.yaml"
 
 
 def written(folder: Path, key: str, value: object) -> Path:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ppbench import cli, config, run
-from ppbench.results_dir import new_results_dir
+from ppbench import cli, run
+from ppbench.app import config
+from ppbench.app.results_dir import new_results_dir
 from tests.helpers.command import run_command
 
 SMALL = ("dataset=digits", "task.n_samples=20", "measure.repetitions=1", "measure.calibrate=false")

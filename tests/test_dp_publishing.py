@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 from scipy import stats  # type: ignore[import-untyped]
 
-from ppbench import bundle, experiment, records
+from ppbench import bundle, records
+from ppbench.app.report import write_report
 from ppbench.data.adult import Adult
 from ppbench.data.dataset import Column, Dataset, Split
 from ppbench.data.digits import Digits
 from ppbench.errors import ConfigError, ProtocolError
-from ppbench.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure import experiment
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.privacy.audit import epsilon_lower_bound
 from ppbench.records import JobRecord
 from ppbench.report.groups import grouped
-from ppbench.report.write import write_report
 from ppbench.scheme import TaskFacts
 from schemes.dp_publishing import DpPublishing, mechanisms, median
 from schemes.dp_publishing.median import Budget, Databases

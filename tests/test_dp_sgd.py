@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats  # type: ignore[import-untyped]
 
-from ppbench import bundle, experiment
+from ppbench import bundle
 from ppbench.data.dataset import Dataset, DatasetSource, Split
 from ppbench.data.digits import Digits
 from ppbench.errors import ConfigError
-from ppbench.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure import experiment
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.models.mlp import Mlp
 from ppbench.records import JobRecord
 from schemes.dp_sgd import DpSgd, cnn, linear

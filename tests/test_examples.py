@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ppbench import cli, config
+from ppbench import cli
+from ppbench.app import config
 
 HERE = Path(__file__).resolve().parent.parent
 TEXTS = [HERE / "README.md", *sorted((HERE / "docs").glob("*.md"))]

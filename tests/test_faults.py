@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from ppbench import experiment, records
+from ppbench import records
 from ppbench.data.digits import Digits
-from ppbench.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure import experiment
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.models.mlp import Mlp
 from tests.faults.scheme import SLEEPER, Faulty, HungUp
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import pytest
 
 from ppbench.errors import PeerGone, ProtocolError
-from ppbench.host import Host
+from ppbench.launch.host import Host
+from ppbench.launch.wire import LOOPBACK
 from ppbench.wire import control, handshake
-from ppbench.wire.base import LOOPBACK
 from ppbench.wire.connection import Connection
 from tests.ends import LONGEST_S, at_once, sockets
 

@@ -10,14 +10,14 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from ppbench import experiment
 from ppbench.bundle import Array
 from ppbench.data.dataset import Dataset, DatasetSource, Split, unit
 from ppbench.data.digits import Digits
 from ppbench.errors import ConfigError, ProtocolError
-from ppbench.job import Job, MeasureOptions, TaskOptions
 from ppbench.learners import LEARNERS, Dnn, Knn, Learner, Svm
 from ppbench.learners.roles import LearningCoordinator, PerturbedTraining, PerturbingParticipant, learnt
+from ppbench.measure import experiment
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.party import Party
 from ppbench.records import JobRecord
 from ppbench.scheme import Role, SchemeCard, Shard

@@ -11,13 +11,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ppbench import config
-from ppbench.config import CONF_DIR
+from ppbench.app import config
 from ppbench.data.digits import Digits
 from ppbench.errors import ConfigError
-from ppbench.job import Job
-from ppbench.link import PAYLOAD_BYTES, Link
-from ppbench.links import (
+from ppbench.launch.link import PAYLOAD_BYTES, Link
+from ppbench.measure.job import Job
+from ppbench.modelled.link_cost import (
     FEASIBLE_S_PER_SAMPLE,
     Load,
     energy_j,
@@ -30,12 +29,13 @@ from ppbench.links import (
     travel_s,
 )
 from ppbench.models.mlp import Mlp
+from ppbench.profiles import CONF_DIR
 from ppbench.records import JobRecord, read_all
 from schemes.mpc import Mpc
 from schemes.plaintext import Plaintext
 
 RESULTS = Path(__file__).parents[1] / "results"
-LTE_M = Path(CONF_DIR) / "link" / "lte_m.yaml"
+LTE_M = CONF_DIR / "link" / "lte_m.yaml"
 IN_PROFILES = st.sampled_from(link_names()).map(load_link)
 SIZES = st.integers(0, 10_000_000)
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from scipy import stats  # type: ignore[import-untyped]
 
-from ppbench import bundle, experiment
+from ppbench import bundle
 from ppbench.data.dataset import unit
 from ppbench.data.digits import Digits
 from ppbench.errors import ConfigError
-from ppbench.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure import experiment
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.records import JobRecord
 from ppbench.report.summary import summary
 from ppbench.scheme import TaskFacts

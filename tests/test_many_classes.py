@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ppbench import experiment
 from ppbench.data.dataset import Dataset, DatasetSource, Split, label_type, sha256_of
 from ppbench.errors import ConfigError
-from ppbench.job import Job, MeasureOptions, TaskOptions
 from ppbench.learners import LEARNERS
+from ppbench.measure import experiment
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.models.square import SquareTutorial
 from ppbench.report.summary import summary
 from ppbench.scheme import Scheme, TaskFacts

@@ -11,20 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ppbench import experiment
-from ppbench.calibration import Kernel, Rate, calibrate
+from ppbench.app.report import write_report
 from ppbench.data.digits import Digits
-from ppbench.devices import Device, devices, load_device
 from ppbench.errors import UnavailableError
-from ppbench.job import Job, MeasureOptions, TaskOptions
-from ppbench.links import links, load_link
-from ppbench.machine import machine
-from ppbench.modelled import DeviceCost, Estimate, device_cost, inference_energy, is_calibrated
+from ppbench.measure import experiment
+from ppbench.measure.calibration import Kernel, Rate, calibrate
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure.machine import machine
+from ppbench.measure.scoring import calibration
+from ppbench.modelled.device_cost import DeviceCost, Estimate, device_cost, inference_energy, is_calibrated
+from ppbench.modelled.devices import Device, devices, load_device
+from ppbench.modelled.link_cost import links, load_link
 from ppbench.models.mlp import Mlp
 from ppbench.records import JobRecord, Machine, Record, read_all
-from ppbench.report.write import write_report
 from ppbench.scheme import Arithmetic, Scheme
-from ppbench.scoring import calibration
 from schemes.local import Local
 from schemes.obfnet import ObfNet
 from schemes.plaintext import Plaintext

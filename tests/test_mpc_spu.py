@@ -16,17 +16,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ppbench import experiment
 from ppbench.bundle import Array
 from ppbench.cache import cache_dir
 from ppbench.data.digits import Digits
 from ppbench.errors import ConfigError, ProtocolError
-from ppbench.job import Job, MeasureOptions, TaskOptions
+from ppbench.launch.wire import LOOPBACK
+from ppbench.measure import experiment
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.models.mlp import Mlp
 from ppbench.models.network import MaxPool2d, ReLU
 from ppbench.records import JobRecord
 from ppbench.report.summary import summary
-from ppbench.wire.base import LOOPBACK
 from ppbench.wire.engine import reserve_port
 from schemes.mpc import Mpc
 from schemes.mpc.spu import network as spu_network

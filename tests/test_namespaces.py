@@ -15,14 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from ppbench import experiment, records
+from ppbench import records
 from ppbench.errors import PeerGone, UnavailableError
-from ppbench.job import Job
+from ppbench.launch.network import Network
+from ppbench.measure import experiment
+from ppbench.measure.job import Job
 from ppbench.process import Interpreter
 from ppbench.records import JobRecord
 from ppbench.report.summary import summary
 from ppbench.scheme import Scheme
-from ppbench.wire.network import Network
 from schemes.plaintext import Plaintext
 from tests.faults.scheme import Faulty
 from tests.sketches.engine import WithEngine
@@ -190,7 +191,7 @@ def builder_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     site.mkdir()
     body = site / "builder_does.py"
     (site / "sitecustomize.py").write_text(
-        "import sys\nif 'ppbench.wire.veths' in sys.orig_argv: import builder_does\n"
+        "import sys\nif 'ppbench.launch.veths' in sys.orig_argv: import builder_does\n"
     )
     monkeypatch.syspath_prepend(str(site))
     return body
@@ -214,7 +215,7 @@ def test_without_pyroute2_the_reason_names_it(builder_does: Path, marker: str) -
 
 FORBIDDEN = """
 import pathlib, sys
-from ppbench.wire import enter
+from ppbench.launch import enter
 enter.unshare(enter.NEW_USER)
 pathlib.Path("/proc/sys/user/max_user_namespaces").write_text("0")
 from ppbench.cli import main

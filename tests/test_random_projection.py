@@ -9,16 +9,17 @@ import pandas as pd
 import pytest
 from scipy import stats  # type: ignore[import-untyped]
 
-from ppbench import bundle, experiment
+from ppbench import bundle
+from ppbench.app.report import write_report
 from ppbench.data.dataset import unit
 from ppbench.data.digits import Digits
 from ppbench.errors import ConfigError
-from ppbench.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure import experiment
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.models.mlp import Mlp
 from ppbench.privacy.chance import seeded_words
 from ppbench.records import JobRecord
 from ppbench.report.summary import summary
-from ppbench.report.write import write_report
 from ppbench.scheme import TaskFacts
 from schemes.random_projection import RandomProjection
 from schemes.random_projection.projection import gaussian_matrix, matrix_of, width_of

@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ppbench import bundle, experiment
+from ppbench import bundle
 from ppbench.bundle import Array, Tree
 from ppbench.data.dataset import unit
 from ppbench.data.digits import Digits
 from ppbench.errors import ConfigError
-from ppbench.job import Job, MeasureOptions, TaskOptions
 from ppbench.learners.roles import PerturbedTraining
+from ppbench.measure import experiment
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.privacy.chance import seeded_words
 from ppbench.records import JobRecord
 from ppbench.report.summary import summary

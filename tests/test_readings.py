@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ppbench.bundle import Tree
-from ppbench.readings import counts_move
+from ppbench.measure.readings import counts_move
 
 
 def counts(engine_bytes: int = 0, packets: tuple[int, int] | None = None, unacknowledged: int = 0) -> dict[str, Tree]:

@@ -20,12 +20,13 @@ from hypothesis import strategies as st
 
 import ppbench
 from ppbench.errors import PeerGone, UnavailableError
-from ppbench.links import load_link
+from ppbench.launch.network import Network
+from ppbench.launch.registry import WIRES
+from ppbench.launch.relay import QUEUE_BYTES, Direction, Medium, Shape
+from ppbench.launch.shaping import RelayProcess
+from ppbench.modelled.link_cost import load_link
 from ppbench.process import Interpreter, environment
-from ppbench.wire.network import ETHERNET_HEADER_BYTES, Network
-from ppbench.wire.relay import QUEUE_BYTES, Direction, Medium, Shape
-from ppbench.wire.shaping import RelayProcess
-from ppbench.wire.start import WIRES
+from ppbench.wire.interfaces import ETHERNET_HEADER_BYTES
 from tests.test_faults import marker as marker  # a fixture: whoever has it starts nothing that outlives it
 from tests.test_faults import processes_with
 

@@ -20,18 +20,19 @@ import numpy as np
 import pytest
 
 import ppbench
-from ppbench import cli, experiment, records
+from ppbench import cli, records
 from ppbench.data.digits import Digits
 from ppbench.errors import ConfigError
-from ppbench.job import Job, MeasureOptions, TaskOptions
-from ppbench.machine import machine
+from ppbench.launch.door import Door, RemoteOptions, close_door, open_door
+from ppbench.launch.joining import make_token, read_token
+from ppbench.launch.network import Network
+from ppbench.measure import experiment
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure.machine import machine
 from ppbench.models.mlp import Mlp
 from ppbench.process import Interpreter
 from ppbench.records import JobRecord
-from ppbench.wire.door import Door, RemoteOptions, close_door, open_door
 from ppbench.wire.engine import reserve_port
-from ppbench.wire.joining import make_token, read_token
-from ppbench.wire.network import Network
 from schemes.plaintext import Plaintext
 from tests.faults.scheme import Faulty
 from tests.remote_schemes import Calling, Needy

@@ -13,15 +13,15 @@ import pytest
 from matplotlib.image import imread
 
 import ppbench
-from ppbench import config, records
+from ppbench import records, units
+from ppbench.app import config
+from ppbench.app.report import write_report
 from ppbench.records import RECORD_COLUMNS, JobRecord
-from ppbench.report import units
 from ppbench.report.groups import grouped
-from ppbench.report.paper import paper_comparison
+from ppbench.report.paper.comparison import paper_comparison
 from ppbench.report.summary import COLUMNS
 from ppbench.report.sweeps import sweeps
 from ppbench.report.table import text_table
-from ppbench.report.write import write_report
 
 FIXTURE = Path(__file__).parent / "fixtures" / "results_v1"
 TASK = ("dataset=digits", "model=mlp", "task.n_samples=100", "task.batch_size=50")

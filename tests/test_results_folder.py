@@ -20,11 +20,12 @@ import pytest
 from matplotlib.image import imread
 
 import ppbench
-from ppbench import experiment, records
+from ppbench import records
 from ppbench.cli import main
 from ppbench.data.digits import Digits
 from ppbench.errors import PpbenchError
-from ppbench.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure import experiment
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.models.mlp import Mlp
 from ppbench.records import JOB_FILE, RECORDS_FILE, JobRecord, Record
 from ppbench.report.page import PAGE_IN

@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ppbench import bundle, experiment
+from ppbench import bundle
 from ppbench.bundle import Array
 from ppbench.data.dataset import Split, unit
 from ppbench.data.digits import Digits
 from ppbench.errors import ConfigError
-from ppbench.job import Job, MeasureOptions, TaskOptions
 from ppbench.learners import Knn, Svm
 from ppbench.learners.knn import N_NEIGHBOURS
 from ppbench.learners.svm import SCALE
+from ppbench.measure import experiment
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.privacy.chance import seeded_words
 from ppbench.records import JobRecord
 from ppbench.report.summary import summary

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ppbench import bundle, experiment
+from ppbench import bundle
 from ppbench.data.digits import Digits
 from ppbench.errors import ProtocolError
-from ppbench.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure import experiment
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.models.mlp import Mlp
 from ppbench.records import JobRecord
 from ppbench.report.summary import summary

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ppbench import bundle, experiment
+from ppbench import bundle
 from ppbench.bundle import Tree
 from ppbench.data.digits import Digits
-from ppbench.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure import experiment
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.models.mlp import Mlp
 from ppbench.models.model import Model
 from ppbench.records import JobRecord

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ppbench.errors import ConfigError
 from ppbench.scheme import Communication
-from ppbench.taxonomy import (
+from ppbench.taxonomy.labels import (
     CommunicationLabel,
     Overhead,
     communication_agrees,
@@ -22,13 +22,7 @@ from ppbench.taxonomy import (
     label_communication,
     label_computation,
 )
-from ppbench.thresholds import (
-    COMPUTATION_LABELS,
-    EXPANSION_LABELS,
-    THRESHOLDS_FILE,
-    Borders,
-    load_thresholds,
-)
+from ppbench.taxonomy.thresholds import COMPUTATION_LABELS, EXPANSION_LABELS, THRESHOLDS_FILE, Borders, load_thresholds
 
 THRESHOLDS = load_thresholds()
 TEXT = THRESHOLDS_FILE.read_text()

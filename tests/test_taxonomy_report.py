@@ -13,15 +13,16 @@ from matplotlib.image import imread
 from omegaconf import OmegaConf
 
 import ppbench
-from ppbench import config, records
-from ppbench.display import Quiet
-from ppbench.report.claims import NOT_MEASURED_HERE, Claim
+from ppbench import records
+from ppbench.app import config
+from ppbench.app.display import Quiet
+from ppbench.app.report import write_report
+from ppbench.app.runner import run_job
 from ppbench.report.groups import grouped
 from ppbench.report.names import short_names
-from ppbench.report.taxonomy_report import write_taxonomy_report
-from ppbench.report.write import write_report
-from ppbench.runner import run_job
-from ppbench.thresholds import COMPUTATION_LABELS
+from ppbench.taxonomy.claims import NOT_MEASURED_HERE, Claim
+from ppbench.taxonomy.thresholds import COMPUTATION_LABELS
+from ppbench.taxonomy.write import write_taxonomy_report
 
 TASK = ("dataset=digits", "model=mlp", "task.n_samples=100", "measure.repetitions=1")
 PICTURES = ("figure1", "taxonomy_plane", "taxonomy_energy")

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from ppbench import bundle, experiment
+from ppbench import bundle
 from ppbench.bundle import Array
 from ppbench.data.dataset import Dataset, DatasetSource, Split, unit
 from ppbench.data.digits import Digits
 from ppbench.data.mnist import Mnist
 from ppbench.errors import ConfigError, DataError
-from ppbench.job import Job, MeasureOptions
+from ppbench.measure import experiment
+from ppbench.measure.job import Job, MeasureOptions
 from ppbench.models import local_cnn
 from ppbench.models.distortion import affine_grid, distorted
 from ppbench.models.local_cnn import LocalCnn
@@ -165,6 +166,6 @@ def test_on_mnist_the_network_for_a_device_is_as_good_as_promised() -> None:
         dataset = Mnist().load()
     except DataError as error:
         pytest.skip(str(error))
-    from ppbench.task import trained
+    from ppbench.measure.task import trained
 
     assert accuracy(trained(LocalCnn(), dataset, silent)[0].network, dataset) >= 0.993

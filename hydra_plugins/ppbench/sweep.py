@@ -14,7 +14,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
-from ppbench.sweep import expand
+from ppbench.app.sweep import expand
 
 
 class JobsSweeper(BasicSweeper):
@@ -46,9 +46,9 @@ class PreparingLauncher(BasicLauncher):
 
     def _prepare(self, job_overrides: Sequence[Sequence[str]]) -> None:
         # Hydra looks at its plugins at every start, also in programs that have nothing to do with ppbench.
-        from ppbench.config import results_dir, to_job
-        from ppbench.display import current_display
-        from ppbench.runner import prepare_jobs
+        from ppbench.app.config import results_dir, to_job
+        from ppbench.app.display import current_display
+        from ppbench.app.runner import prepare_jobs
 
         configs = [self._composed(overrides) for overrides in job_overrides]
         runs = [(to_job(config), results_dir(config), bool(config.resume)) for config in configs]

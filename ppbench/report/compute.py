@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from ppbench.report import units
+from ppbench import units
 from ppbench.report.groups import Group, by_task, compared, task_title
 from ppbench.report.page import PAGE_IN, left_out, panels_for_a_page
 from ppbench.report.style import (

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from matplotlib.transforms import Bbox
 
-from ppbench.report import units
+from ppbench import units
 from ppbench.report.groups import Group, by_dataset, compared, dataset_title, is_reference_only
 from ppbench.report.page import PAGE_IN
 from ppbench.report.placement import Label, place_labels

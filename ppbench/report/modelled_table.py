@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from ppbench.devices import Device, devices
-from ppbench.link import Link
-from ppbench.links import link_cost, links
-from ppbench.modelled import Estimate, device_cost, is_calibrated
+from ppbench.launch.link import Link
+from ppbench.modelled.device_cost import Estimate, device_cost, is_calibrated
+from ppbench.modelled.devices import Device, devices
+from ppbench.modelled.link_cost import link_cost, links
 from ppbench.records import JobRecord, write_file
 
 

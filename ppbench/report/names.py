@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
-from ppbench.config import CONF_DIR
+from ppbench import profiles
 from ppbench.errors import PpbenchError
 from ppbench.registry import SCHEMES
 from ppbench.report.groups import Group
-
-_FOLDER = Path(CONF_DIR) / "scheme"
 
 
 def short_names(groups: Sequence[Group]) -> list[str]:
@@ -49,11 +46,13 @@ def _short_name(group: Group) -> str:
 def _choices() -> dict[str, tuple[str, dict[str, Any]]]:
     """Choice -> its scheme and the options that it sets, those of what it builds on included."""
     files: dict[str, tuple[str, dict[str, Any]]] = {}
-    for path in sorted(_FOLDER.glob("*.yaml")):
+    for path in profiles.files_of("scheme").values():
         tree = OmegaConf.to_container(OmegaConf.load(path))
-        assert isinstance(tree, dict)
-        parent = next(entry for entry in tree.pop("defaults") if entry != "_self_")
-        files[path.stem] = str(parent), {str(key): value for key, value in tree.items()}
+        if not isinstance(tree, dict):
+            continue  # a stranger's file may hold anything
+        parents = [entry for entry in tree.pop("defaults", []) if isinstance(entry, str) and entry != "_self_"]
+        if parents:
+            files[path.stem] = parents[0], {str(key): value for key, value in tree.items()}
     return {name: _resolved(name, files) for name in files}
 
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from ppbench.report import units
+from ppbench import units
 from ppbench.report.groups import Group, settings
 from ppbench.report.page import PAGE_IN
 from ppbench.report.style import (

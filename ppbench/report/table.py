@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ppbench import units
 from ppbench.records import JobRecord
-from ppbench.report import units
 from ppbench.report.groups import Group, by_dataset, dataset_title, grouped
 
 _HEADER: tuple[str, ...] = (

@@ -13,13 +13,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ppbench import experiment
 from ppbench.bundle import Array
 from ppbench.data.dataset import DatasetSource
 from ppbench.errors import PpbenchError
-from ppbench.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure import experiment
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure.prepare import Prepared, prepared
 from ppbench.models.model import Model
-from ppbench.prepare import Prepared, prepared
 from ppbench.registry import SCHEMES, Registry
 from ppbench.scheme import COORDINATOR, PARTICIPANT, Scheme, TaskFacts
 from ppbench.testing import probe, watch

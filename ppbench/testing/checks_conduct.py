@@ -24,7 +24,7 @@ def parties_live_in_processes_of_their_own(case: Case) -> None:
     pids = [report["pid"] for report in reports.values()]
     require(len({*pids, os.getpid()}) == len(pids) + 1, f"parties share a process: {pids}")
     for party, report in reports.items():
-        require("ppbench.host" in report["command"], f"{party} was started by {report['command']}")
+        require("ppbench.launch.host" in report["command"], f"{party} was started by {report['command']}")
         require(report["session"] == report["pid"], f"{party} does not lead a session of its own")
         require(not report["strayed"], f"{party} started {report['strayed']} in another session than its own")
 

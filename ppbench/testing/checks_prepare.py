@@ -8,7 +8,7 @@ from typing import Any
 from ppbench import bundle
 from ppbench.bundle import Tree
 from ppbench.errors import PpbenchError
-from ppbench.prepare import PreparationFailed
+from ppbench.measure.prepare import PreparationFailed
 from ppbench.testing import evidence
 from ppbench.testing.case import Case
 from ppbench.testing.result import CheckFailed, require, skip_if

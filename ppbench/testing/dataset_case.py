@@ -6,14 +6,14 @@ import dataclasses
 import functools
 from typing import Any, ClassVar
 
-from ppbench import experiment
 from ppbench.bundle import Tree
 from ppbench.data.dataset import Dataset, DatasetSource
 from ppbench.errors import PpbenchError
-from ppbench.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure import experiment
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure.task import load_dataset
 from ppbench.models.model import Model
 from ppbench.registry import DATASETS, SCHEMES, Registry
-from ppbench.task import load_dataset
 from ppbench.testing.outcome import Outcome
 from ppbench.testing.plugin_case import PluginCase, described
 from ppbench.testing.result import CheckFailed, CheckSkipped, skip_if

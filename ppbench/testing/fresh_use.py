@@ -19,11 +19,11 @@ import numpy as np
 from ppbench import bundle
 from ppbench.bundle import Tree
 from ppbench.data.dataset import sha256_of, unit
+from ppbench.measure.task import load_dataset
 from ppbench.models.network import Network
 from ppbench.options import typed_fields
 from ppbench.plugin import resolve
 from ppbench.progress import silent
-from ppbench.task import load_dataset
 from ppbench.testing import watch
 
 

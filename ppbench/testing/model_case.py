@@ -7,15 +7,16 @@ import functools
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from ppbench import bundle, experiment
+from ppbench import bundle
 from ppbench.bundle import Array, Tree
 from ppbench.data.dataset import Dataset, DatasetSource, unit
 from ppbench.errors import PpbenchError
-from ppbench.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure import experiment
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure.task import load_dataset
 from ppbench.models.model import Model
 from ppbench.models.network import Network
 from ppbench.registry import MODELS, SCHEMES, Registry
-from ppbench.task import load_dataset
 from ppbench.testing.outcome import Outcome
 from ppbench.testing.part import Part, part_of
 from ppbench.testing.plugin_case import PluginCase, described

@@ -62,7 +62,7 @@ def _probed_class(name: str) -> Any:
     inner: type[Scheme] = resolve(target)
 
     def prepare_key(self: Any, facts: TaskFacts) -> Mapping[str, Any]:
-        from ppbench.prepare import modules_of
+        from ppbench.measure.prepare import modules_of
 
         # The harness hashes the source of a scheme's own modules, which for this class are those beside this one.
         return {**inner.prepare_key(self, facts), "probed": cache.code(*modules_of(inner))}

@@ -1,0 +1,1 @@
+"""Where parties live, and what starts and ends them."""

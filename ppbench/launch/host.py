@@ -1,0 +1,317 @@
+"""The process that a party lives in: `python -m ppbench.launch.host --connect HOST:PORT --token-file FILE PARTY...`.
+
+It does what the harness says, word by word: spec, connect, load, then stage and count by turns, then release.
+Several light participants may share one process, each in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import faulthandler
+import os
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ppbench.bundle import Array, Tree
+from ppbench.errors import PeerGone, PpbenchError, ProtocolError
+from ppbench.launch import enter
+from ppbench.meter import Meter
+from ppbench.party import Party, role_of
+from ppbench.plugin import resolve
+from ppbench.process import die_with_parent
+from ppbench.scheme import COORDINATOR, PARTICIPANT, Batch, Role, Scheme, Shard, TaskFacts
+from ppbench.wire import control, engine, handshake, interfaces
+from ppbench.wire.channel import Channel, CriticalPath, View
+from ppbench.wire.connection import Connection
+
+_SERVE_ENDS_S = 10.0
+
+
+class Host:
+    """Runs one party at the word of the harness."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        own_process: bool,
+        sockets: dict[str, socket.socket] | None = None,
+        log: Path | None = None,
+    ):
+        """`log` is where a traceback goes; None: what the process prints is the log."""
+        self._log = log
+        self._control = connection
+        self._inbox = control.Inbox(connection)
+        self._control_lock = threading.Lock()
+        self._meter = Meter(own_process)
+        self._own_process = own_process
+        self._sockets = sockets
+        self._serving: threading.Thread | None = None
+        self._samples: Array | None = None
+        self._shard: Shard | None = None
+        self._scheme: Scheme | None = None
+        self._interfaces: dict[str, str] = {}
+        self._party: Party
+        self._role: Role[Any]
+
+    def run(self) -> bool:
+        """Follow the harness to its release; False if this party failed, which the harness has been told."""
+        words: dict[str, Callable[[Tree], Tree]] = {
+            "spec": self._spec,
+            "load": self._load,
+            "stage": self._stage,
+            "count": self._count,
+            "release": self._release,
+        }
+        try:
+            while True:
+                word, tree = self._inbox.receive()
+                if word not in words:
+                    raise ProtocolError(f"the harness says '{word}', which is none of {', '.join(words)}")
+                self._say("done", words[word](tree))
+                if word == "release":
+                    return True
+        except Exception as error:
+            self._fail(error)
+            return False
+
+    def _say(self, word: str, tree: Tree = None) -> None:
+        with self._control_lock:
+            control.send(self._control, word, tree)
+
+    def _fail(self, error: BaseException) -> None:
+        if self._log is None:
+            traceback.print_exception(error)
+        else:
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+            with self._log.open("a") as log:
+                traceback.print_exception(error, file=log)
+        reason = str(error).strip().splitlines() or [""]
+        kind = "" if isinstance(error, PpbenchError) else f"{type(error).__name__}: "
+        lacks = self._lacks(error) if isinstance(error, ModuleNotFoundError) else None
+        with contextlib.suppress(PpbenchError):
+            self._say("failed", {"reason": lacks or kind + reason[0], "follows": isinstance(error, PeerGone)})
+
+    def _lacks(self, error: ModuleNotFoundError) -> str | None:
+        """The harness has checked what is installed on its own machine, and a party may live on another."""
+        if self._scheme is None or (need := self._scheme.requires.get(error.name or "")) is None:
+            return None
+        return f"'{self._scheme.name}' needs what is not installed there: pip install '{need}'"
+
+    def _spec(self, spec: Tree) -> Tree:
+        """Build the role, and meet the other parties: lower ranks listen, higher ranks connect."""
+        scheme: Scheme = resolve(spec["scheme"])(**_tuples(spec["options"]))
+        self._scheme = scheme
+        name: str = spec["party"]
+        self._interfaces = spec["interfaces"]
+        self._role = scheme.roles[role_of(name)](scheme)
+        path, view = CriticalPath(), View() if spec["record_view"] else None
+        connections: list[Connection] = []
+        on_path = _on_critical_path(scheme)
+        channels = {}
+        for peer, sock in self._meet(name, spec).items():
+            counted = on_path[role_of(peer)] and on_path[role_of(name)]
+            channels[peer] = Channel(peer, Connection(sock, connections), path if counted else None, view)
+        facts = dict(spec["task"], sample_shape=tuple(spec["task"]["sample_shape"]))
+        self._party = Party(name, TaskFacts(**facts), channels, path, view, self._own_process, spec["hosts"])
+        return None
+
+    def _meet(self, name: str, spec: Tree) -> dict[str, socket.socket]:
+        if self._sockets is not None:
+            return self._sockets
+        keys = {peer: bytes.fromhex(key) for peer, key in spec["keys"].items()}
+        awaited = set(spec["accepts"])
+        hosts: Mapping[str, str] = spec["hosts"]
+        with socket.create_server((hosts[name], 0), backlog=max(1, len(awaited))) as listener:
+            self._say("listening", listener.getsockname()[1])
+            word, ports = self._inbox.receive()
+            if word != "connect":
+                raise ProtocolError(f"the harness says '{word}' instead of 'connect'")
+            met = {}
+            for peer, port in ports.items():
+                met[peer] = handshake.connect((hosts[peer], port), name, peer, keys[peer])
+            while awaited:
+                sock, _ = listener.accept()
+                try:
+                    peer = handshake.accept(sock, lambda peer: keys[peer] if peer in awaited else None)
+                except ProtocolError as error:
+                    print(f"refused a connection: {error}", file=sys.stderr)
+                    sock.close()
+                    continue
+                awaited.remove(peer)
+                met[peer] = sock
+        return {peer: met[peer] for peer in spec["keys"]}
+
+    def _load(self, owned: Tree) -> Tree:
+        """The samples this party owns: they are its storage, not part of any stage."""
+        self._samples = owned["samples"]
+        if owned["shard"] is not None:
+            self._shard = Shard(owned["shard"]["samples"], owned["shard"]["labels"])
+        return None
+
+    def _stage(self, tree: Tree) -> Tree:
+        """Run one stage of the role, metered from here to its end."""
+        stage: str = tree["stage"]
+        for channel in self._party.channels.values():
+            channel.cpu_ns = 0
+        self._meter.start()
+        done: Tree = {"rounds": [], "batch_wall_s": [], "answers": [], "logits": [], "guesses": []}
+        self._party.engine_bytes = None
+        if stage == "setup":
+            self._role.setup(self._party, tree["artifacts"])
+            if self._role.takes_part_in("serve"):
+                self._start_serving()
+        elif stage == "train":
+            self._role.train(self._party, self._shard)
+        elif stage in ("offline", "online"):
+            self._batches(stage, tree["plan"], done)
+        else:
+            raise ProtocolError(f"there is no stage '{stage}'")
+        done["cost"] = self._cost()
+        done["published"], self._party.published = self._party.published, {}
+        done["engine_bytes"] = self._party.engine_bytes
+        return done
+
+    def _cost(self) -> Tree:
+        cost = vars(self._meter.read())
+        return {**cost, "channel_cpu_s": sum(channel.cpu_ns for channel in self._party.channels.values()) / 1e9}
+
+    def _batches(self, stage: str, plan: list[list[Any]], done: Tree) -> None:
+        if not self._role.takes_part_in(stage):
+            return
+        name = self._party.name
+        run = self._role.online if stage == "online" else self._role.offline
+        for index, (owner, start, stop) in enumerate(plan):
+            mine = owner == name
+            if role_of(name) == PARTICIPANT and not mine:
+                continue
+            samples = self._samples[start:stop] if mine and stage == "online" and self._samples is not None else None
+            batch = Batch(index, stop - start, samples)
+            self._party.begin(owner, batch)
+            began = time.perf_counter()
+            try:
+                run(self._party, batch)
+            except PeerGone:
+                if not self._role.scheme.card.tolerates_dropouts or mine:
+                    raise
+                continue
+            done["batch_wall_s"].append([index, time.perf_counter() - began])
+            done["rounds"].append([index, self._party.path.depth])
+            if self._party.guess is not None:
+                done["guesses"].append([owner, start, self._party.guess])
+            if mine and stage == "online":
+                if self._party.answered is None:
+                    raise ProtocolError(f"{name} ended batch {index} without an answer")
+                done["answers"].append(self._party.answered)
+                if self._party.logits is not None:
+                    done["logits"].append(self._party.logits)
+        self._party.end()
+
+    def _start_serving(self) -> None:
+        def serve() -> None:
+            try:
+                self._role.serve(self._party)
+            except Exception as error:
+                if not self._party.released:
+                    self._fail(error)
+
+        self._serving = threading.Thread(target=serve, daemon=True)
+        self._serving.start()
+
+    def _count(self, tree: Tree) -> Tree:
+        """Counters since the run began, read while nobody sends; and a serving party's cost of the stage."""
+        channels = {}
+        known = {self._control.fileno()}
+        packets = interfaces.counted(self._interfaces) if self._interfaces else {}
+        for peer, channel in self._party.channels.items():
+            known.add(channel.connection.fileno())
+            payload = channel.payload()
+            channels[peer] = {
+                **vars(channel.traffic),
+                "payload_bytes_sent": payload.sent,
+                "payload_bytes_received": payload.received,
+                "source": payload.source,
+                **packets.get(peer, {}),
+            }
+        return {
+            "channels": channels,
+            "unacknowledged": interfaces.unacknowledged() if packets else 0,
+            "engine": engine.payload_by_socket(known) if self._party.uses_engine else [],
+            "serving": self._serving_cost() if self._serving else None,
+        }
+
+    def _serving_cost(self) -> Tree:
+        cost = self._cost()
+        # In a shared process the CPU time of the thread that serves cannot be told from here.
+        return cost if self._own_process else {**cost, "cpu_s": None}
+
+    def _release(self, tree: Tree) -> Tree:
+        """The end: let `serve` come home, close the role, hand over the view."""
+        self._party.released = True
+        if self._serving:
+            self._serving.join(_SERVE_ENDS_S)
+        self._role.close(self._party)
+        entries = self._party.view.entries if self._party.view else []
+        return {"view": [{"from": source, "name": name, "arrays": list(arrays)} for source, name, arrays in entries]}
+
+
+def rank(name: str) -> tuple[int, str]:
+    """Who listens and who connects: a party connects to all of lower rank, so a device only ever calls out."""
+    return {COORDINATOR: 1, PARTICIPANT: 2}.get(role_of(name), 0), name
+
+
+def _on_critical_path(scheme: Scheme) -> dict[str, bool]:
+    return {role: cls.on_critical_path for role, cls in scheme.roles.items()}
+
+
+def _tuples(options: Tree) -> Tree:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Connect each named party to the harness and run it to its end."""
+    parser = argparse.ArgumentParser(prog="python -m ppbench.launch.host", description=__doc__)
+    parser.add_argument("--connect", required=True, metavar="HOST:PORT|unix:PATH")
+    parser.add_argument("--token-file", required=True, type=Path)
+    parser.add_argument("--network", action="append", default=[], metavar="PARTY=DESCRIPTOR", help="a namespace")
+    parser.add_argument("parties", nargs="+", metavar="PARTY")
+    parsed = parser.parse_args(arguments)
+    die_with_parent()
+    faulthandler.enable()  # a crash in an engine leaves a traceback too
+    host, _, port_or_path = parsed.connect.rpartition(":")
+    token = bytes.fromhex(parsed.token_file.read_text().strip())
+    alone = len(parsed.parties) == 1
+    networks: dict[str, str] = dict(network.split("=") for network in parsed.network)
+    outcomes: list[bool] = []
+
+    def run(name: str) -> None:
+        if name in networks:
+            enter.enter(int(networks[name]))
+        if host == "unix":
+            sock = handshake.connect_locally(port_or_path, name, "harness", token)
+        else:
+            sock = handshake.connect((host, int(port_or_path)), name, "harness", token)
+        outcomes.append(Host(Connection(sock), own_process=alone).run())
+
+    if alone:
+        run(parsed.parties[0])
+    else:
+        threads = [threading.Thread(target=run, args=(name,), daemon=True) for name in parsed.parties]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    # An engine's own threads must not keep a finished party alive.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0 if len(outcomes) == len(parsed.parties) and all(outcomes) else 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

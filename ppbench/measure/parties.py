@@ -1,0 +1,294 @@
+"""The parties of one run as the harness sees them: started, led from stage to stage, and ended in any case."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import select
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ppbench.bundle import Array, Tree
+from ppbench.errors import PeerGone, PpbenchError, ProtocolError
+from ppbench.launch.host import rank
+from ppbench.launch.registry import WIRES
+from ppbench.launch.relay import Shape
+from ppbench.launch.wire import told
+from ppbench.measure.readings import Reading, counts_move, engine_traffic, reading
+from ppbench.party import participant_name, role_of
+from ppbench.plugin import target_of
+from ppbench.process import Interpreter
+from ppbench.scheme import PARTICIPANT, Scheme, TaskFacts
+from ppbench.wire import control, handshake
+
+_ROOT_CAUSE_S = 3.0
+"""How long after a complaint about another party that one's own end may be heard of, on a busy machine."""
+_SETTLES_S = 2.0
+_STANDS_STILL_S = 0.02
+"""Counts that are the same after so long have settled: a thread that had to send has had a core by then."""
+
+
+class JobFailed(PpbenchError):
+    """A party failed, died or let the deadline pass; the message says who, where and why."""
+
+
+class Parties:
+    """A context: inside it all parties run; leaving it, none does."""
+
+    def __init__(
+        self,
+        scheme: Scheme,
+        facts: TaskFacts,
+        wire: str,
+        threads: int,
+        deadline_s: float,
+        log_dir: Path,
+        participants_per_process: int = 1,
+        record_view: bool = False,
+        shape: Shape | None = None,
+    ) -> None:
+        self.scheme = scheme
+        self.facts = facts
+        self.names = _names(scheme, facts.n_participants)
+        self.dropped: dict[str, str] = {}
+        """Participants that died where the card allows it -> how."""
+        self.published: dict[str, dict[str, Array]] = {}
+        """Party -> name -> the last result that it published by this name, up to the end of the last stage."""
+        self._groups = _groups(self.names, participants_per_process)
+        self._pairs = [(a, b) for a in self.names for b in self.names if rank(a) < rank(b) and role_of(a) != role_of(b)]
+        self._wire = WIRES[wire](self._pairs, threads, log_dir, _interpreter(scheme))
+        if shape is not None:
+            self._wire.shape(shape)
+        self._deadline_s = deadline_s
+        self._ends_at_s = 0.0
+        self._record_view = record_view
+        self._inboxes: dict[str, control.Inbox] = {}
+        self._counts: dict[str, Tree] = {}
+        self._stage = "start"
+
+    def __enter__(self) -> Parties:
+        """Start all parties and join them. Raises JobFailed, or UnavailableError if a device is not here."""
+        self._wire.gather(self._groups)
+        self._ends_at_s = time.monotonic() + self._deadline_s
+        try:
+            controls = self._wire.start(self._groups, self._ends_at_s)
+            self._inboxes = {name: control.Inbox(controls[name]) for name in self.names}
+            self._introduce()
+            self._counts = self._settled()
+        except TimeoutError:
+            late = self._late(self.names)
+            self._wire.close()
+            raise late from None
+        except PeerGone as error:
+            self._wire.close()
+            raise JobFailed(str(error)) from error
+        except BaseException:
+            self._wire.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._wire.close()
+        for inbox in self._inboxes.values():
+            inbox.connection.close()
+
+    @property
+    def machines(self) -> Mapping[str, Tree]:
+        """Of each party that does not live on this machine, what its own one is."""
+        return self._wire.machines()
+
+    @property
+    def living(self) -> list[str]:
+        """The parties that have not dropped out."""
+        return [name for name in self.names if name not in self.dropped]
+
+    def load(self, owned: Mapping[str, Tree]) -> None:
+        """Give each party the samples and the shard it owns, before any stage. Raises JobFailed."""
+        nothing = {"samples": None, "shard": None}
+        self._ask("load", {name: {**nothing, **owned.get(name, {})} for name in self.living})
+
+    def stage(self, stage: str, trees: Mapping[str, Tree] | None = None) -> dict[str, Reading]:
+        """Run one stage to its barrier, with a tree for each party, and read what it cost. Raises JobFailed."""
+        self._stage = stage
+        words = {name: {"stage": stage, **((trees or {}).get(name) or {})} for name in self.living}
+        done = self._ask("stage", words)
+        for name, tree in done.items():
+            if tree["published"]:
+                self.published.setdefault(name, {}).update(tree["published"])
+        before, self._counts = self._counts, self._settled()
+        engines = engine_traffic(before, self._counts)
+        return {
+            name: reading(done[name], before[name], self._counts[name], engines.get(name, {}))
+            for name in done
+            if name in self._counts
+        }
+
+    def _settled(self) -> dict[str, Tree]:
+        """The counts at a barrier, once all that was sent before it has arrived.
+
+        Those who serve may have to read it yet, engines to say that they have, and the kernel to acknowledge it: none
+        of this is to count as another stage's.
+        """
+        until_s = time.monotonic() + _SETTLES_S
+        before: Mapping[str, Tree] = {}
+        while True:
+            counts = self._ask("count", dict.fromkeys(self.living))
+            behind = self._is_behind(counts)
+            if not (behind or counts_move(before, counts)) or time.monotonic() > until_s:
+                return counts
+            before = {} if behind else counts
+            # To be asked costs those who serve CPU time of the stage.
+            time.sleep(0.001 if behind else _STANDS_STILL_S)
+
+    def _is_behind(self, counts: Mapping[str, Tree]) -> bool:
+        return any(
+            received["messages_received"] < counts[peer]["channels"][name]["messages_sent"]
+            for name in counts
+            if self.scheme.roles[role_of(name)].takes_part_in("serve")
+            for peer, received in counts[name]["channels"].items()
+            if peer in counts
+        )
+
+    def release(self) -> dict[str, list[Tree]]:
+        """End the run in good order; the view of each party, if views are recorded. Raises JobFailed."""
+        self._stage = "release"
+        return {name: tree["view"] for name, tree in self._ask("release", dict.fromkeys(self.living)).items()}
+
+    def _introduce(self) -> None:
+        secret = os.urandom(32)
+        specs: dict[str, Tree] = {}
+        for name in self.names:
+            peers = [b if a == name else a for a, b in self._pairs if name in (a, b)]
+            specs[name] = {
+                "party": name,
+                "scheme": target_of(type(self.scheme)),
+                "options": {key: _listed(value) for key, value in self.scheme.options().items()},
+                "task": dataclasses.asdict(self.facts),
+                "record_view": self._record_view,
+                "keys": {peer: handshake.pair_key(secret, name, peer).hex() for peer in peers},
+                "accepts": [peer for peer in peers if rank(peer) > rank(name)],
+                "hosts": dict(self._wire.hosts(name)),
+                "interfaces": dict(self._wire.interfaces(name)),
+            }
+        if not self._wire.dials():
+            self._ask("spec", specs)
+            return
+        listening = self._ask("spec", specs, reply="listening")
+        self._ask(
+            "connect",
+            {
+                name: {peer: listening[peer] for peer in specs[name]["keys"] if rank(peer) < rank(name)}
+                for name in self.names
+            },
+        )
+
+    def _ask(self, word: str, trees: Mapping[str, Tree], reply: str = "done") -> dict[str, Tree]:
+        """Say a word to some parties and wait until each has replied, dropped out, or one has failed."""
+        try:
+            for name, tree in trees.items():
+                try:
+                    control.send(self._inboxes[name].connection, word, tree, self._ends_at_s)
+                except PeerGone:
+                    continue  # its end is read, and judged, below
+            return self._replies(set(trees), reply)
+        except TimeoutError:
+            raise self._late(trees) from None
+
+    def _replies(self, awaited: set[str], reply: str) -> dict[str, Tree]:
+        replies: dict[str, Tree] = {}
+        failures: list[tuple[bool, str]] = []
+        until_s = self._ends_at_s
+        serving = self._serving()
+        # Those who serve owe no word, but may be what all the others complain of.
+        while awaited or (failures and serving):
+            left_s = until_s - time.monotonic()
+            if left_s <= 0:
+                if failures:
+                    break
+                raise self._late(awaited)
+            for name in self._readable(awaited | serving, left_s):
+                kind, text, tree = self._hear(name, reply)
+                if kind == "waits":
+                    continue
+                awaited.discard(name)
+                if kind == "replied":
+                    replies[name] = tree
+                    continue
+                serving.discard(name)
+                if kind == "died" and self.scheme.card.tolerates_dropouts and role_of(name) == PARTICIPANT:
+                    self.dropped[name] = text
+                    self._wire.end(name)
+                else:
+                    failures.append((kind == "follows", f"{name} failed in {self._stage}: {text}"))
+            if failures:
+                if not all(follows for follows, _ in failures):
+                    break
+                # A closed channel follows from somebody else's failure, which is about to be heard of.
+                until_s = min(until_s, time.monotonic() + _ROOT_CAUSE_S)
+        if failures:
+            raise JobFailed(min(failures)[1])
+        return replies
+
+    def _serving(self) -> set[str]:
+        """Those who may fail at any time, also while no word is awaited from them."""
+        if self._stage in ("start", "release"):
+            return set()
+        return {name for name in self.living if self.scheme.roles[role_of(name)].takes_part_in("serve")}
+
+    def _hear(self, name: str, reply: str) -> tuple[str, str, Tree]:
+        """What came from a party: ("waits" | "replied" | "follows" | "failed" | "died", reason, tree)."""
+        inbox = self._inboxes[name]
+        try:
+            words = inbox.arrived()
+        except ProtocolError as error:
+            return "failed", str(error), None
+        # A role that serves may fail while its party replies: both words are here, and the failure counts.
+        for word, tree in sorted(words, key=lambda said: said[0] != "failed"):
+            if word == "failed":
+                return ("follows" if tree["follows"] else "failed"), tree["reason"] + told(self._wire.log(name)), None
+            if word == reply:
+                return "replied", "", tree
+            return "failed", f"it said '{word}' instead of '{reply}'", None
+        if inbox.connection.ended:
+            return "died", self._wire.state(name, wait_s=1.0) + self._wire.traceback(name), None
+        return "waits", "", None
+
+    def _readable(self, names: set[str], timeout_s: float) -> list[str]:
+        poller = select.poll()
+        by_handle = {self._inboxes[name].connection.fileno(): name for name in names}
+        for handle in by_handle:
+            poller.register(handle, select.POLLIN)
+        return [by_handle[handle] for handle, _ in poller.poll(max(1, int(timeout_s * 1000)))]
+
+    def _late(self, awaited: Iterable[str]) -> JobFailed:
+        # One that owes no word, such as a dealer, may be what the others wait for.
+        owing, states = set(awaited), {name: self._wire.state(name) for name in sorted(self.living, key=rank)}
+        told = ", ".join(f"{name} ({state})" for name, state in states.items() if name in owing or state == "stopped")
+        return JobFailed(f"the deadline of {self._deadline_s:g} s passed in {self._stage}, waiting for {told}")
+
+
+def _interpreter(scheme: Scheme) -> Interpreter:
+    own = scheme.interpreter()
+    return Interpreter() if own is None else Interpreter(str(own), (type(scheme).__module__.partition(".")[0],))
+
+
+def _names(scheme: Scheme, n_participants: int) -> list[str]:
+    names = [role for role in scheme.active_roles() if role != PARTICIPANT]
+    names += [participant_name(i) for i in range(n_participants)]
+    return sorted(names, key=rank)
+
+
+def _groups(names: Sequence[str], participants_per_process: int) -> list[list[str]]:
+    participants = [name for name in names if role_of(name) == PARTICIPANT]
+    alone = [[name] for name in names if role_of(name) != PARTICIPANT]
+    step = participants_per_process
+    return alone + [participants[i : i + step] for i in range(0, len(participants), step)]
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,263 @@
+"""What a scheme makes once per model, made in a worker process and kept by content.
+
+A worker (`python -m ppbench.measure.prepare`) reads a job's configuration from standard input and says on standard
+output, a JSON object a line, how far it is; what it makes, the harness finds in the cache. So the harness never holds
+a model in training, and several jobs are prepared at once, one core each, before the first is measured.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import faulthandler
+import importlib
+import importlib.util
+import json
+import os
+import pkgutil
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ppbench import cache
+from ppbench.bundle import Tree
+from ppbench.errors import PpbenchError, told
+from ppbench.measure import tracebacks
+from ppbench.measure.job import Job
+from ppbench.measure.task import is_trained, load_dataset, load_task
+from ppbench.plugin import distribution, target_of
+from ppbench.process import (
+    die_with_parent,
+    ending,
+    environment,
+    kill_session,
+    module_command,
+    n_cpus,
+    start_session,
+)
+from ppbench.progress import Progress, silent
+from ppbench.scheme import Scheme, Task
+
+_KIND = "prepared"
+
+
+class PreparationFailed(PpbenchError):
+    """A job could not be prepared; `traceback` is what was printed, empty where the reason says all."""
+
+    def __init__(self, reason: str, traceback: str = "", kept: str = "") -> None:
+        super().__init__(reason + kept)
+        self.reason = reason
+        self.traceback = traceback
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """All that the parties of a job start from."""
+
+    task: Task
+    artifacts: Mapping[str, Tree]
+    """By role."""
+    cost: cache.Cost
+    """Of the scheme's preparation from nothing, the model's training not included."""
+    model_cost: cache.Cost
+    """Of training the model."""
+
+
+def prepared(job: Job, log_dir: Path, progress: Progress = silent) -> Prepared:
+    """What the job starts from, by a worker where it is not in the cache.
+
+    Raises PpbenchError; of what nobody foresaw, the traceback is in the job's `log_dir`, in the file that it names.
+    """
+    try:
+        with _foreseen(job):
+            return _prepared(job, progress)
+    except PreparationFailed as error:
+        if not error.traceback:
+            raise
+        kept = tracebacks.keep(error.traceback, log_dir, "prepare.txt")
+        raise PreparationFailed(error.reason, error.traceback, kept) from error
+
+
+@contextlib.contextmanager
+def _foreseen(job: Job) -> Iterator[None]:
+    """Inside, whatever a plugin raises becomes a PpbenchError."""
+    try:
+        yield
+    except PpbenchError:
+        raise
+    except (Exception, SystemExit) as error:
+        printed = "".join(traceback.format_exception(error))
+        raise PreparationFailed(f"{job.title} could not be prepared: {told(error)}", printed) from error
+
+
+def _prepared(job: Job, progress: Progress) -> Prepared:
+    dataset = load_dataset(job.dataset, progress)
+    job.model.check(dataset.sample_shape)
+    if is_trained(job.model, dataset) and (found := _find(job)):
+        return found
+    _work([job], progress, at_once=1)
+    if found := _find(job):
+        return found
+    raise PreparationFailed(f"{job.title}: what its worker prepared is not in the cache at {cache.cache_dir()}")
+
+
+def prepare_all(jobs: Sequence[Job], progress: Progress = silent) -> None:
+    """Prepare all jobs that can be, one core each; one that fails here fails again, and says why, when it is run."""
+    able = [job for job in jobs if _has_what_it_needs(job, progress)]
+    with contextlib.suppress(PpbenchError):
+        _work(able, progress, at_once=n_cpus())
+
+
+def _has_what_it_needs(job: Job, progress: Progress) -> bool:
+    try:
+        with _foreseen(job):
+            job.check_available()
+            load_dataset(job.dataset, progress)
+    except PpbenchError:
+        return False
+    return True
+
+
+def _find(job: Job) -> Prepared | None:
+    task, model_cost = load_task(job)
+    job.scheme.check(task)
+    key = _key(job.scheme, task)
+    entry = cache.lookup(_KIND, key)
+    return Prepared(task, entry.content, entry.cost, model_cost) if entry else None
+
+
+def _key(scheme: Scheme, task: Task) -> Mapping[str, Any]:
+    return {
+        "scheme": target_of(type(scheme)),
+        "scheme_key": _plain(scheme.prepare_key(task.facts)),
+        "model": task.model.key,
+        "code": cache.code(*modules_of(type(scheme))),
+        "versions": cache.versions("numpy", *map(distribution, scheme.requires.values())),
+    }
+
+
+def modules_of(scheme: type[Scheme]) -> list[str]:
+    """The scheme's module and all beside it: what several files make is made again when any of them changes."""
+    module = scheme.__module__
+    spec = importlib.util.find_spec(module)
+    package = module if spec and spec.submodule_search_locations else module.rpartition(".")[0]
+    if not package:
+        return [module]
+    beside = pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}.")
+    return sorted({module, *(found.name for found in beside if not found.ispkg)})
+
+
+def _plain(key: Mapping[str, Any]) -> Any:
+    return json.loads(json.dumps(key))
+
+
+def _work(jobs: Sequence[Job], progress: Progress, at_once: int) -> None:
+    processes: list[subprocess.Popen[bytes]] = []
+    stopped = threading.Event()
+
+    def one(job: Job) -> None:
+        if not stopped.is_set():
+            _supervise(job, progress, processes, stopped)
+
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        try:
+            futures = [pool.submit(one, job) for job in jobs]
+            errors = [future.exception() for future in futures]
+        except BaseException:
+            stopped.set()
+            for process in processes:
+                kill_session(process)
+            raise
+    for error in errors:
+        if error:
+            raise error
+
+
+def _supervise(
+    job: Job, progress: Progress, processes: list[subprocess.Popen[bytes]], stopped: threading.Event
+) -> None:
+    with tempfile.TemporaryFile() as complaints:
+        process = start_session(
+            module_command("ppbench.measure.prepare"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            env=environment(threads=1),
+        )
+        processes.append(process)
+        if stopped.is_set():  # between the check above and here
+            kill_session(process)
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            kill_session(process)
+
+        timer = threading.Timer(job.measure.prepare_deadline_s, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            failure = _followed(process, job, progress)
+            status = process.wait()
+        finally:
+            timer.cancel()
+            kill_session(process)  # what it started may be there yet
+        if late.is_set():
+            raise PreparationFailed(f"the deadline of {job.measure.prepare_deadline_s:g} s passed in prepare")
+        if failure:
+            raise PreparationFailed(failure["reason"], failure["traceback"])
+        if status:
+            complaints.seek(0)
+            printed = complaints.read().decode(errors="replace").strip()
+            raise PreparationFailed(f"{job.title} could not be prepared: {ending(status)}", printed)
+
+
+def _followed(process: subprocess.Popen[bytes], job: Job, progress: Progress) -> Mapping[str, str]:
+    """Give a worker its job and hear it out; how it failed, if it said so."""
+    assert process.stdin
+    assert process.stdout
+    with contextlib.suppress(BrokenPipeError):  # a worker that is dead already has a status that says so
+        process.stdin.write(json.dumps({"config": job.to_config(), "classes": job.classes()}).encode())
+        process.stdin.close()
+    failure: Mapping[str, str] = {}
+    for line in process.stdout:
+        said = json.loads(line)
+        if "progress" in said:
+            progress(*said["progress"])
+        else:
+            failure = said["failure"]
+    return failure
+
+
+def main() -> int:
+    """Prepare the job on standard input."""
+    die_with_parent()
+    faulthandler.enable()
+    says = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def progress(what: str, done: int, total: int) -> None:
+        print(json.dumps({"progress": [what, done, total]}), file=says)
+
+    try:
+        given = json.load(sys.stdin)
+        job = Job.from_config(given["config"], given["classes"])
+        with _foreseen(job):
+            task, _ = load_task(job, progress)
+            job.scheme.check(task)
+            cache.cached(_KIND, _key(job.scheme, task), lambda: job.scheme.prepare(task))
+    except PpbenchError as error:
+        failure = {"reason": str(error), "traceback": getattr(error, "traceback", "")}
+        print(json.dumps({"failure": failure}), file=says)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

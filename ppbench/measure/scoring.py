@@ -1,0 +1,221 @@
+"""From readings to records: one record per measured value, and the answers held against labels and model."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from ppbench.bundle import Array
+from ppbench.cache import Cost
+from ppbench.errors import PluginFault, PpbenchError, told
+from ppbench.measure.calibration import Rate
+from ppbench.measure.prepare import Prepared
+from ppbench.measure.readings import Reading, Traffic
+from ppbench.measure.task import Share
+from ppbench.party import participant_name
+from ppbench.records import Record, Stage, check_finite
+from ppbench.scheme import COORDINATOR, Scheme, Task, TaskFacts
+from ppbench.wire import interfaces
+
+
+def preparation(start: Prepared) -> Iterator[Record]:
+    """What model and scheme cost the coordinator before any participant came, and what the model alone can do."""
+    yield from _making("model", start.model_cost)
+    yield from _making("prepare", start.cost)
+    yield Record(stage="model", metric="accuracy", value=start.task.model.accuracy, unit="1")
+    yield Record(stage="model", metric="macs_per_sample", value=start.task.model.network.macs, unit="1")
+    yield Record(stage="model", metric="parameters", value=start.task.model.network.n_parameters, unit="1")
+
+
+def costs(
+    stage: Stage, readings: Mapping[str, Reading], process: int, repetition: int | None = None
+) -> Iterator[Record]:
+    """All that one stage cost each party."""
+    for party, reading in readings.items():
+
+        def record(metric: str, value: float, unit: str, party: str = party, **more: str | int | None) -> Record:
+            at = {"party": party, "process": process, "repetition": repetition}
+            return Record(stage=stage, metric=metric, value=value, unit=unit, **at, **more)  # type: ignore[arg-type]
+
+        if reading.cpu_s is not None:
+            yield record("cpu_s", reading.cpu_s, "s")
+        yield record("wall_s", reading.wall_s, "s")
+        yield record("peak_rss_bytes", reading.peak_rss_bytes, "B")
+        yield record("start_rss_bytes", reading.start_rss_bytes, "B")
+        yield record("channel_cpu_s", reading.channel_cpu_s, "s")
+        if reading.engine_bytes is not None:
+            yield record("engine_bytes", reading.engine_bytes, "B", source="engine")
+        if reading.batch_wall_s:
+            yield record("scheme_wall_s", sum(seconds for _, seconds in reading.batch_wall_s), "s")
+        if len(reading.answers):
+            for batch, seconds in reading.batch_wall_s:
+                yield record("latency_s", seconds, "s", batch=batch)
+        for peer, traffic in reading.traffic.items():
+            for metric, value, unit, source in _counts(traffic):
+                yield record(metric, value, unit, peer=peer, source=source)
+    if deepest := [depth for reading in readings.values() for _, depth in reading.rounds]:
+        yield Record(stage=stage, metric="rounds", value=max(deepest), unit="1", process=process, repetition=repetition)
+
+
+def answers(
+    readings: Mapping[str, Reading], task: Task, owned: Sequence[Share], process: int, repetition: int
+) -> Iterator[Record]:
+    """The answers of one pass against the labels, and against what the model says of the clear samples."""
+
+    def record(metric: str, value: float) -> Record:
+        return Record(stage="online", metric=metric, value=value, unit="1", process=process, repetition=repetition)
+
+    answered = {name: (reading, share) for name, reading, share in _answering(readings, owned)}
+    if not answered:
+        return
+    given = np.concatenate([np.concatenate(reading.answers) for reading, _ in answered.values()])
+    labels = np.concatenate([share.labels for _, share in answered.values()])
+    model_answers = np.concatenate([share.model_answers for _, share in answered.values()])
+    yield record("accuracy", float((given == labels).mean()))
+    yield record("agreement", float((given == model_answers).mean()))
+    yield record("n_answers", len(given))
+    errors = []
+    for name, (reading, share) in answered.items():
+        if reading.logits:
+            errors.append(_logit_error(reading.logits, task, share))
+            # `max` may pass over one that is NaN.
+            check_finite("logit error", errors[-1], "online", name)
+    if errors:
+        yield record("largest_logit_error", max(errors))
+    squares = [
+        error for name, reading in readings.items() for error in _reconstruction_errors(name, reading, task, owned)
+    ]
+    if squares:
+        yield record("reconstruction_mse", float(np.concatenate(squares).mean()))
+
+
+def arithmetic(scheme: Scheme, start: Prepared) -> Iterator[Record]:
+    """What one sample takes a participant, by kind of layer, where it can be counted.
+
+    Raises PluginFault if the scheme cannot say.
+    """
+    with _asking(scheme, "count its macs"):
+        macs = scheme.macs(start.task.facts, start.artifacts)
+        counts = {} if macs is None else {"dense": float(macs.dense), "convolution": float(macs.convolution)}
+    for kind, value in counts.items():
+        yield Record(stage="job", metric=f"participant_{kind}_macs_per_sample", value=value, unit="1", source="counted")
+
+
+def steps(scheme: Scheme, measured: Iterable[Record]) -> Iterator[Record]:
+    """What the rounds of a batch take on a link, where an engine makes it more than as many ways.
+
+    Raises PluginFault if the scheme cannot say.
+    """
+    rounds = [int(record.value) for record in measured if (record.stage, record.metric) == ("online", "rounds")]
+    if not rounds:
+        return
+    with _asking(scheme, "count its steps"):
+        n_steps = float(scheme.one_way_steps(max(rounds)))
+    if n_steps != max(rounds):
+        yield Record(stage="job", metric="one_way_steps", value=n_steps, unit="1", source="declared")
+
+
+def calibration(rates: Iterable[Rate]) -> Iterator[Record]:
+    """How fast the host computes what the participant computes, per second of CPU time."""
+    for rate in rates:
+        for metric, value in zip(rate.metrics, (rate.median, rate.low, rate.high), strict=True):
+            yield Record(stage="job", metric=metric, value=value, unit="1/s")
+
+
+def privacy(scheme: Scheme, facts: TaskFacts) -> Iterator[Record]:
+    """What the scheme promises in terms of differential privacy, and by which accountant.
+
+    Raises PluginFault if the scheme cannot say.
+    """
+    with _asking(scheme, "say what it promises"):
+        if (promised := scheme.privacy(facts)) is None:
+            return
+        values = {metric: float(getattr(promised, metric)) for metric in ("epsilon", "delta", "noise_scale")}
+        accountant = str(promised.accountant)
+    for metric, value in values.items():
+        yield Record(stage="job", metric=metric, value=value, unit="1", source=accountant)
+
+
+def published(scheme: Scheme, task: Task, results: Mapping[str, Mapping[str, Array]], process: int) -> Iterator[Record]:
+    """What the results that one set of processes published are worth, by the scheme's own measure.
+
+    Raises PluginFault if the scheme cannot say.
+    """
+    with _asking(scheme, "score its results"):
+        values = {str(name): float(value) for name, value in scheme.score(task, results).items()}
+    for name, value in values.items():
+        yield Record(stage="job", metric=f"published_{name}", value=value, unit="1", process=process)
+
+
+@contextlib.contextmanager
+def _asking(scheme: Scheme, what: str) -> Iterator[None]:
+    """A plugin may raise anything, and return anything: what is no number is an error of its own."""
+    try:
+        yield
+    except PpbenchError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise PluginFault(f"{scheme.name} cannot {what}: {told(error)}") from error
+
+
+def reference(owned: Sequence[Share]) -> Iterator[Record]:
+    """How good the model is on the clear samples of this job."""
+    labels = np.concatenate([share.labels for share in owned])
+    model_answers = np.concatenate([share.model_answers for share in owned])
+    accuracy = float((labels == model_answers).mean())
+    yield Record(stage="job", metric="accuracy_plaintext", value=accuracy, unit="1")
+    yield Record(stage="job", metric="n_samples", value=len(labels), unit="1")
+
+
+def training_set(task: Task) -> Iterator[Record]:
+    """How many training samples the participants hold together."""
+    yield Record(stage="job", metric="n_train_samples", value=task.n_dealt, unit="1")
+
+
+def dropouts(dropped: Mapping[str, str], process: int) -> Iterator[Record]:
+    """The participants that died where the scheme tolerates it."""
+    for party in dropped:
+        yield Record(stage="job", metric="dropped", value=1, unit="1", party=party, process=process)
+
+
+def _logit_error(logits: Sequence[Array], task: Task, share: Share) -> float:
+    own = task.model.network(task.facts.unit(share.samples))
+    with np.errstate(invalid="ignore", over="ignore"):
+        return float(np.abs(np.concatenate(logits) - own).max())
+
+
+def _reconstruction_errors(party: str, reading: Reading, task: Task, owned: Sequence[Share]) -> Iterator[Array]:
+    """Squared errors of values in [0, 1], guess by guess. Raises PpbenchError if they are not finite."""
+    by_owner = {participant_name(i): share.samples for i, share in enumerate(owned)}
+    for owner, first, guess in reading.guesses:
+        with np.errstate(invalid="ignore", over="ignore"):
+            squares = np.square(guess - task.facts.unit(by_owner[owner][first : first + len(guess)])).ravel()
+            check_finite("reconstruction error", float(squares.sum()), "online", party)
+        yield squares
+
+
+def _answering(readings: Mapping[str, Reading], owned: Sequence[Share]) -> Iterator[tuple[str, Reading, Share]]:
+    for i, share in enumerate(owned):
+        name = participant_name(i)
+        if name in readings and len(readings[name].answers):
+            yield name, readings[name], share
+
+
+def _making(stage: Stage, cost: Cost) -> Iterator[Record]:
+    yield Record(stage=stage, metric="cpu_s", value=cost.cpu_s, unit="s", party=COORDINATOR)
+    yield Record(stage=stage, metric="wall_s", value=cost.wall_s, unit="s", party=COORDINATOR)
+
+
+def _counts(traffic: Traffic) -> Iterator[tuple[str, int, str, str | None]]:
+    """Metric, value, unit, and who counted."""
+    yield "messages_sent", traffic.messages_sent, "1", None
+    yield "messages_received", traffic.messages_received, "1", None
+    yield "message_bytes_sent", traffic.message_bytes_sent, "B", None
+    yield "message_bytes_received", traffic.message_bytes_received, "B", None
+    yield "payload_bytes_sent", traffic.payload_bytes_sent, "B", traffic.source
+    yield "payload_bytes_received", traffic.payload_bytes_received, "B", traffic.source
+    for metric in ("wire_bytes_sent", "wire_bytes_received", "wire_packets_sent", "wire_packets_received"):
+        if (value := getattr(traffic, metric)) is not None:
+            yield metric, value, "B" if "bytes" in metric else "1", interfaces.SOURCE

@@ -1,0 +1,213 @@
+"""What a measured job would take on a link: modelled, and so called wherever it is shown.
+
+Latency is what the participant waited on an unshaped wire, plus what the link adds: a delay for each round, and the
+time to send and receive the measured bytes, in packets and frames with all their headers. Energy is that of the bits on
+the link, and the radio's base power while they are sent, received or on their way.
+
+- Everything a participant exchanges goes over its link, with whomever; what others exchange (an MPC's dealer and the
+  coordinator) does not, and is in the measured latency already. No participant asks a third party off the critical
+  path; what one asked would be bytes here, but no round.
+- Rounds that an engine counts are MPC's: both ends send in each, at once if the link is full-duplex. Messages on
+  channels are taken to go one way at a time. A round is one delay; where an engine asks the receiver for leave before
+  it sends, as gloo does, it is as many as the scheme's `one_way_steps` says.
+- What a duty cycle forbids is silence: sending takes 1 / duty cycle times as long, the radio's energy stays.
+- TCP's slow start is left out: ten packets are on their way before the first acknowledgement, which is more than what
+  links of up to about 1 Mbit/s at 100 ms or 20 Mbit/s at 5 ms hold. Where a link holds more, a first large message on a
+  connection takes longer than this; later ones find its window open.
+
+`benchmarks/links.py` holds this against links that are really shaped (`link=NAME wire=namespaces`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+from ppbench import profiles
+from ppbench.errors import ConfigError
+from ppbench.launch.link import PACKET_HEADER_BYTES, PAYLOAD_BYTES, Link
+from ppbench.records import JobRecord
+from ppbench.scheme import PARTICIPANT
+from ppbench.selection import Selection
+
+FEASIBLE_S_PER_SAMPLE = 3600.0
+"""A link carries a scheme if what it adds to a sample is within an hour, over which EU868's duty cycle is taken too."""
+
+_GROUP = "link"
+
+
+@dataclasses.dataclass(frozen=True)
+class LinkCost:
+    """What a job would cost a participant on a link, all of it modelled."""
+
+    link: str
+    latency_s_per_batch: float
+    """Measured on the unshaped wire, plus what the link adds."""
+    link_s_per_batch: float
+    """What the link adds, with the silence that a duty cycle asks for."""
+    link_s_per_sample: float
+    setup_s: float
+    """For the bytes of setup, once."""
+    energy_j_per_sample: float
+    """Of the participant's radio."""
+    feasible: bool
+    reason: str
+    """Why it is not feasible; empty if it is. One line."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Load:
+    """What goes over one participant's link, in one batch or in setup."""
+
+    up_bytes: float
+    """TCP payload."""
+    down_bytes: float
+    up_messages: float
+    down_messages: float
+    steps: float = 0.0
+    """One way, one after the other."""
+    at_once: bool = False
+    """Whether both ends send in each step."""
+
+
+def link_names() -> list[str]:
+    """Of all profiles."""
+    return list(profiles.files_of(_GROUP))
+
+
+def links() -> list[Link]:
+    """All profiles, the slowest first. Raises ConfigError for one that is not right."""
+    return sorted(
+        map(read_link, profiles.files_of(_GROUP).values()), key=lambda link: link.goodput_up_bit_per_s * link.duty_cycle
+    )
+
+
+def load_link(name: str) -> Link:
+    """A profile by name. Raises ConfigError if there is none, or for one that is not right."""
+    return read_link(profiles.named(_GROUP, name))
+
+
+def read_link(path: Path) -> Link:
+    """The profile in a file. Raises ConfigError, naming file and key, for what is missing, wrong or has no source."""
+    content = profiles.content(path, f"link/{path.name}")
+    if isinstance(content, dict) and content.get("name") != path.stem:
+        raise ConfigError(f"link/{path.name}: name={content.get('name')!r} must be {path.stem!r}, the file's")
+    return Link.from_config(content)
+
+
+def link_cost(job: JobRecord, link: Link) -> LinkCost | None:
+    """What a job that was measured on an unshaped wire would take on a link; None if it has no batches to answer."""
+    select = Selection(job.records)
+    measured_s = select.middle("online", "latency_s")
+    n_batches = _batches(job)
+    n_answers = select.median("online", "n_answers")
+    if measured_s is None or not n_batches or not n_answers:
+        return None
+    batch, setup = _online(job, select, n_batches), _setup(job, select)
+    link_s = transfer_s(batch, link) / link.duty_cycle + travel_s(batch, link)
+    link_s_per_sample = link_s * n_batches / n_answers
+    feasible = link_s_per_sample <= FEASIBLE_S_PER_SAMPLE
+    return LinkCost(
+        link=link.name,
+        latency_s_per_batch=measured_s + link_s,
+        link_s_per_batch=link_s,
+        link_s_per_sample=link_s_per_sample,
+        setup_s=transfer_s(setup, link) / link.duty_cycle + travel_s(setup, link),
+        energy_j_per_sample=energy_j(batch, link) * n_batches / n_answers,
+        feasible=feasible,
+        reason="" if feasible else _reason(link_s_per_sample, link),
+    )
+
+
+def transfer_s(load: Load, link: Link) -> float:
+    """How long the ends of the link send."""
+    up_s, down_s = _sending_s(load, link)
+    # Where ends send at once, acknowledgements ride on what goes the other way.
+    return max(up_s, down_s) if load.at_once and link.duplex == "full" else up_s + down_s
+
+
+def travel_s(load: Load, link: Link) -> float:
+    """How long packets are on their way when nobody sends."""
+    return load.steps * link.shape.delay_s
+
+
+def energy_j(load: Load, link: Link) -> float:
+    """Of the radio, for what goes over the link."""
+    up_bits, down_bits = (8 * link_bytes for link_bytes in _link_bytes(load, link))
+    return (
+        up_bits * link.energy_sent_j_per_bit
+        + down_bits * link.energy_received_j_per_bit
+        + link.base_power_w * (transfer_s(load, link) + travel_s(load, link))
+    )
+
+
+def _sending_s(load: Load, link: Link) -> tuple[float, float]:
+    up_bytes, down_bytes = _link_bytes(load, link)
+    return 8 * up_bytes / link.shape.up_bit_per_s, 8 * down_bytes / link.shape.down_bit_per_s
+
+
+def _link_bytes(load: Load, link: Link) -> tuple[float, float]:
+    """Up and down, headers and, where they cost the other end its turn, acknowledgements included."""
+    up_packets, up_bytes = _packets(load.up_bytes, load.up_messages, link)
+    down_packets, down_bytes = _packets(load.down_bytes, load.down_messages, link)
+    if link.duplex == "full":
+        return up_bytes, down_bytes
+    # A message's last packet is acknowledged with what is sent next, or after it.
+    acknowledgement = link.shape.frame_bytes(PACKET_HEADER_BYTES) / 2
+    up_acknowledgements = max(0.0, down_packets - load.down_messages) * acknowledgement
+    down_acknowledgements = max(0.0, up_packets - load.up_messages) * acknowledgement
+    return up_bytes + up_acknowledgements, down_bytes + down_acknowledgements
+
+
+def _packets(payload_bytes: float, messages: float, link: Link) -> tuple[float, float]:
+    """How many packets messages of equal size go in, and the bytes on the link that these take."""
+    if not payload_bytes:
+        return 0.0, 0.0
+    messages = max(1.0, messages)
+    full, rest = divmod(payload_bytes / messages, PAYLOAD_BYTES)
+    link_bytes = full * link.shape.frame_bytes(PAYLOAD_BYTES + PACKET_HEADER_BYTES)
+    if rest:
+        link_bytes += link.shape.frame_bytes(math.ceil(rest) + PACKET_HEADER_BYTES)
+    return messages * (full + bool(rest)), messages * link_bytes
+
+
+def _online(job: JobRecord, select: Selection, n_batches: int) -> Load:
+    """An average batch."""
+    rounds = select.median("online", "rounds") or 0.0
+    load = _traffic(select, "online", n_batches)
+    if any("engine" in (record.source or "") for record in job.records if record.metric == "payload_bytes_sent"):
+        # What an engine sends is in no message that a channel counts.
+        load = dataclasses.replace(load, up_messages=rounds, down_messages=rounds, at_once=True)
+    return dataclasses.replace(load, steps=select.one("job", "one_way_steps") or rounds)
+
+
+def _setup(job: JobRecord, select: Selection) -> Load:
+    """One participant's: what it sends, and what is sent to it, one after the other."""
+    load = _traffic(select, "setup", job.config["task"]["n_participants"])
+    return dataclasses.replace(load, steps=bool(load.up_bytes) + bool(load.down_bytes))
+
+
+def _traffic(select: Selection, stage: str, n_parts: int) -> Load:
+    """What participants exchanged in a stage, in equal parts."""
+
+    def part(metric: str) -> float:
+        return (select.median(stage, metric, PARTICIPANT) or 0.0) / n_parts
+
+    return Load(
+        up_bytes=part("payload_bytes_sent"),
+        down_bytes=part("payload_bytes_received"),
+        up_messages=part("messages_sent"),
+        down_messages=part("messages_received"),
+    )
+
+
+def _batches(job: JobRecord) -> int:
+    """In one pass, of all participants."""
+    found = [record for record in job.records if record.stage == "online" and record.metric == "latency_s"]
+    return len({(record.party, record.batch) for record in found})
+
+
+def _reason(link_s_per_sample: float, link: Link) -> str:
+    cause = f"{link.title} may send {link.duty_cycle:.1%} of the time" if link.duty_cycle < 1 else link.title
+    return f"not feasible: {link_s_per_sample / 3600:.1f} hours a sample; {cause}"

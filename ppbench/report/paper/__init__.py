@@ -1,0 +1,1 @@
+"""Beside the figures of the ObfNet paper."""

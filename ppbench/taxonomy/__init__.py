@@ -1,0 +1,1 @@
+"""The paper's labels from thresholds, beside the paper's own, and its claims."""

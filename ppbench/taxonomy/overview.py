@@ -1,0 +1,70 @@
+"""overview.md: what each scheme costs and how well it answers, on one screen, with its labels beside the paper's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ppbench import units
+from ppbench.records import write_file
+from ppbench.report.groups import Group
+from ppbench.report.table import markdown_table
+from ppbench.taxonomy.labels import CommunicationLabel, ComputationLabel
+from ppbench.taxonomy.rows import TaxonomyRow
+
+_HEADER = (
+    "scheme",
+    "n",
+    "accuracy",
+    "agreement",
+    "participant CPU",
+    "up",
+    "down",
+    "setup",
+    "rounds",
+    "computation",
+    "communication",
+)
+_NOTE = (
+    "n: samples classified. Per sample: the participant's CPU time; up and down, TCP payload. setup: what each "
+    "participant sends and receives once. Labels by the thresholds in conf/taxonomy.yaml; a tick says that the paper's "
+    f"is the same. {units.NOT_MEASURED} stands for what was not measured."
+)
+
+
+def write_overview(rows: Sequence[TaxonomyRow], results_dir: Path) -> list[Path]:
+    """Write the table of one results folder; returns its path."""
+    path = results_dir / "overview.md"
+    lines = markdown_table(_HEADER, [_cells(row) for row in rows], 1)
+    write_file(path, "\n".join([*lines, "", _NOTE, ""]).encode())
+    return [path]
+
+
+def _cells(row: TaxonomyRow) -> list[str]:
+    group = row.group
+    return [
+        row.name.replace("|", "\\|"),
+        units.number(group.median("n_samples")) if group.measured else row.job.status,
+        units.percent(group.median("accuracy")),
+        units.percent(group.median("agreement")),
+        units.seconds(group.median("participant_cpu_s_per_sample")),
+        units.size(group.median("up_bytes_per_sample")),
+        units.size(group.median("down_bytes_per_sample")),
+        units.size(_setup_bytes(group)),
+        units.number(group.median("rounds")),
+        _beside(row.computation, row.computation_agrees, row.card.computation if row.card else None),
+        _beside(row.communication, row.communication_agrees, row.card.communication if row.card else None),
+    ]
+
+
+def _setup_bytes(group: Group) -> float | None:
+    up, down = group.median("setup_up_bytes"), group.median("setup_down_bytes")
+    return None if up is None or down is None else up + down
+
+
+def _beside(label: ComputationLabel | CommunicationLabel | None, agrees: bool | None, paper: str | None) -> str:
+    if label is None:
+        return units.NOT_MEASURED
+    if paper is None:
+        return label.text
+    return f"{label.text} ✓" if agrees else f"{label.text} (paper: {paper})"

@@ -1,0 +1,181 @@
+"""taxonomy.csv and taxonomy.md: measured labels beside the paper's, how firm they are, and why they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ppbench import units
+from ppbench.modelled.devices import Device
+from ppbench.records import write_file
+from ppbench.report.table import markdown_table
+from ppbench.taxonomy.labels import CommunicationLabel, ComputationLabel, computation_in_numbers, label_expansion
+from ppbench.taxonomy.rows import TaxonomyRow
+from ppbench.taxonomy.thresholds import Thresholds
+
+_HEADER = (
+    "scheme",
+    "n",
+    "computation: paper",
+    "measured",
+    "device",
+    "x projection",
+    "x inference",
+    "communication: paper",
+    "measured",
+    "rounds",
+    "x plaintext",
+    "with setup over 100",
+    "agreement",
+)
+_TEXT_COLUMNS = 1
+_AGREEMENT = {True: "yes", False: "no", None: units.NOT_MEASURED}
+
+
+def write_taxonomy(
+    rows: Sequence[TaxonomyRow], thresholds: Thresholds, device: Device, results_dir: Path
+) -> list[Path]:
+    """Write both tables; returns their paths, none if there are no rows."""
+    if not rows:
+        return []
+    paths = [results_dir / "taxonomy.csv", results_dir / "taxonomy.md"]
+    table = pd.DataFrame([_record(row, thresholds) for row in rows])
+    write_file(paths[0], table.to_csv(index=False).encode())
+    write_file(paths[1], _markdown(rows, thresholds, device).encode())
+    return paths
+
+
+def agreement(row: TaxonomyRow) -> str:
+    """On computation and communication, in this order, such as "yes / no"."""
+    return f"{_AGREEMENT[row.computation_agrees]} / {_AGREEMENT[row.communication_agrees]}"
+
+
+def _record(row: TaxonomyRow, thresholds: Thresholds) -> dict[str, Any]:
+    seconds = row.device_s_per_sample
+    overhead = row.overhead
+    amortised = {n: overhead.amortised_expansion(n) for n in thresholds.amortised_over_samples}
+    return {
+        "name": row.name,
+        "scheme": row.group.scheme,
+        "variant": row.group.variant,
+        "dataset": row.job.dataset,
+        "model": row.job.model,
+        "n_samples": row.group.median("n_samples"),
+        "batch_size": row.job.config["task"]["batch_size"],
+        "status": row.job.status,
+        "reason": row.job.reason,
+        "computation_paper": row.card.computation if row.card else None,
+        "computation_measured": row.computation.text if row.computation else None,
+        "computation_agrees": row.computation_agrees,
+        "computation_firm": row.computation.firm if row.computation else None,
+        "computation_alternatives": "|".join(row.computation.alternatives) if row.computation else None,
+        "computation_by_memory": row.computation.by_memory if row.computation else None,
+        "computation_reason": row.computation_reason,
+        "communication_paper": row.card.communication if row.card else None,
+        "communication_measured": row.communication.text if row.communication else None,
+        "communication_agrees": row.communication_agrees,
+        "communication_firm": row.communication.firm if row.communication else None,
+        "communication_alternatives": "|".join(row.communication.alternatives) if row.communication else None,
+        "communication_reason": row.communication_reason,
+        "modelled_device_s_per_sample": seconds.best if seconds else None,
+        "modelled_device_s_per_sample_low": seconds.low if seconds else None,
+        "modelled_device_s_per_sample_high": seconds.high if seconds else None,
+        "device_misfit": overhead.misfit,
+        "times_random_projection": overhead.times_random_projection,
+        "times_plain_inference": overhead.times_plain_inference,
+        "rounds": overhead.rounds,
+        "up_bytes_per_sample": overhead.up_bytes_per_sample,
+        "expansion": overhead.expansion,
+        **{f"expansion_with_setup_over_{n}": value for n, value in amortised.items()},
+        **{f"label_with_setup_over_{n}": _expansion_label(value, thresholds) for n, value in amortised.items()},
+        "job": row.job.id,
+    }
+
+
+def _markdown(rows: Sequence[TaxonomyRow], thresholds: Thresholds, device: Device) -> str:
+    lines = markdown_table(_HEADER, [_cells(row) for row in rows], _TEXT_COLUMNS)
+    return "\n".join([*lines, "", _notes(rows, thresholds, device), "", *_differences(rows)]) + "\n"
+
+
+def _cells(row: TaxonomyRow) -> list[str]:
+    overhead = row.overhead
+    n_samples = row.group.median("n_samples")
+    with_setup = overhead.amortised_expansion(100)
+    return [
+        row.name.replace("|", "\\|"),
+        units.number(n_samples) if row.group.measured else row.job.status,
+        (row.card.computation if row.card else None) or units.NOT_MEASURED,
+        _marked(row.computation),
+        units.seconds(overhead.device_s_per_sample),
+        times(overhead.times_random_projection),
+        times(overhead.times_plain_inference),
+        (row.card.communication if row.card else None) or units.NOT_MEASURED,
+        _marked(row.communication),
+        units.number(overhead.rounds),
+        times(overhead.expansion),
+        times(with_setup),
+        agreement(row),
+    ]
+
+
+def times(value: float | None) -> str:
+    """A ratio to three digits, such as "0.00138", "4.02" or "18,300"."""
+    if value is None:
+        return units.NOT_MEASURED
+    return f"{float(f'{value:.3g}'):,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _marked(label: ComputationLabel | CommunicationLabel | None) -> str:
+    """The label; with a tilde where it is not firm."""
+    if label is None:
+        return units.NOT_MEASURED
+    return label.text if label.firm else f"{label.text} ~ {'/'.join(label.alternatives)}"
+
+
+def _notes(rows: Sequence[TaxonomyRow], thresholds: Thresholds, device: Device) -> str:
+    notes = [
+        f"device: modelled seconds per sample on a {device.title}. x projection, x inference: measured CPU time over "
+        "that of a random projection and of the coordinator's model on the device, each where it is cheapest. "
+        "x plaintext: bytes up over plaintext's in batches of the same size, TCP payload; with setup over 100: the "
+        "same with all that setup moves spread over 100 samples. Of a training scheme the dearer sample counts, one to "
+        "learn from or one to classify. agreement: on computation / on communication.",
+        f"~ marks a label that is not firm, and what it becomes with thresholds {thresholds.firmness_factor:g} times "
+        f"as high or low (computation), or {100 * thresholds.firmness_share:g} % farther from 1 or nearer "
+        "(communication). (memory): too large for the device, whatever its time. "
+        f"Thresholds and their reasons: conf/taxonomy.yaml. {units.NOT_MEASURED} stands for what was not measured, or "
+        "for a label that the paper does not give.",
+    ]
+    agreeing = [value for row in rows for value in (row.computation_agrees, row.communication_agrees)]
+    known = [value for value in agreeing if value is not None]
+    notes.append(f"{sum(known)} of {len(known)} labels are the paper's.")
+    return "\n\n".join(notes)
+
+
+def _differences(rows: Sequence[TaxonomyRow]) -> list[str]:
+    lines = []
+    for row in rows:
+        if row.card and row.computation and row.computation_reason:
+            lines.append(
+                f"- {row.name}: computation {row.computation.text}, the paper {row.card.computation}: "
+                f"{row.computation_reason}"
+            )
+        elif row.computation and row.computation.by_memory and row.computation.by_time != row.computation.label:
+            lines.append(
+                f"- {row.name}: computation {row.computation.text}, by time alone {row.computation.by_time}: "
+                f"{row.overhead.misfit}; {computation_in_numbers(row.overhead)}"
+            )
+        if row.card and row.communication and row.communication_reason:
+            lines.append(
+                f"- {row.name}: communication {row.communication.text}, the paper {row.card.communication}: "
+                f"{row.communication_reason}"
+            )
+        if not row.group.measured:
+            lines.append(f"- {row.name}: {row.job.status}: {' '.join(row.job.reason.split())}")
+    return lines
+
+
+def _expansion_label(value: float | None, thresholds: Thresholds) -> str | None:
+    return None if value is None else label_expansion(value, thresholds)

@@ -1,0 +1,44 @@
+"""The overhead taxonomy of a results folder: tables, the paper's claims, and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ppbench.modelled.devices import load_device
+from ppbench.report.groups import Group
+from ppbench.report.style import write_picture
+from ppbench.taxonomy.claims import write_claims
+from ppbench.taxonomy.energy import taxonomy_energy
+from ppbench.taxonomy.links import link_panels
+from ppbench.taxonomy.overview import write_overview
+from ppbench.taxonomy.plane import taxonomy_plane
+from ppbench.taxonomy.rows import TaxonomyRow, taxonomy_rows
+from ppbench.taxonomy.table import write_taxonomy
+from ppbench.taxonomy.thresholds import load_thresholds
+from ppbench.taxonomy.tree import taxonomy_tree
+
+
+def write_taxonomy_report(groups: Sequence[Group], results_dir: Path) -> list[Path]:
+    """Write all of it and return the paths; nothing unless some scheme beside the baselines can be labelled.
+
+    For that its job must be calibrated (`measure.calibrate`), and plaintext be there in batches of the same size.
+    """
+    thresholds = load_thresholds()
+    device = load_device(thresholds.reference_device)
+    rows = taxonomy_rows(groups, thresholds, device)
+    if not any(_is_labelled(row) for row in rows):
+        return []
+    panels = link_panels(rows)
+    return [
+        *write_overview(rows, results_dir),
+        *write_taxonomy(rows, thresholds, device, results_dir),
+        *write_claims(rows, thresholds, results_dir),
+        *write_picture(lambda: taxonomy_tree(rows, thresholds, device), results_dir, "figure1"),
+        *write_picture(lambda: taxonomy_plane(rows, panels, thresholds, device), results_dir, "taxonomy_plane"),
+        *write_picture(lambda: taxonomy_energy(rows, panels, device), results_dir, "taxonomy_energy"),
+    ]
+
+
+def _is_labelled(row: TaxonomyRow) -> bool:
+    return not row.group.is_baseline and row.device_s_per_sample is not None and row.communication is not None
