@@ -30,8 +30,8 @@ from ppbench.data.dataset import Dataset, unit
 from ppbench.data.mnist import Mnist
 from ppbench.measure import experiment, provenance
 from ppbench.measure.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure.load import trained
 from ppbench.measure.machine import cpu
-from ppbench.measure.task import trained
 from ppbench.models.lenet import LeNet
 from ppbench.models.network import Network
 from ppbench.process import environment

@@ -26,8 +26,8 @@ from ppbench.bundle import Array
 from ppbench.data.mnist import Mnist
 from ppbench.he import seal
 from ppbench.measure import provenance
+from ppbench.measure.load import trained
 from ppbench.measure.machine import cpu
-from ppbench.measure.task import trained
 from ppbench.models.network import Network
 from ppbench.models.square import SquareTutorial
 from ppbench.process import n_cpus

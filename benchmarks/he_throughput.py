@@ -24,8 +24,8 @@ from ppbench.bundle import Array
 from ppbench.data.mnist import Mnist
 from ppbench.measure import provenance
 from ppbench.measure.job import Job, TaskOptions
+from ppbench.measure.load import load_task
 from ppbench.measure.machine import cpu
-from ppbench.measure.task import load_task
 from ppbench.models.square import CryptoNetsModel
 from ppbench.process import environment
 from ppbench.scheme import Task

@@ -74,17 +74,17 @@ def path_of(kind: str, key: Mapping[str, Any]) -> Path:
 
 
 @dataclasses.dataclass(frozen=True)
-class Cost:
+class MakingCost:
     """What it took to make an entry from nothing, whether or not parts of it were found in the cache."""
 
     cpu_s: float = 0.0
     wall_s: float = 0.0
 
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(self.cpu_s + other.cpu_s, self.wall_s + other.wall_s)
+    def __add__(self, other: MakingCost) -> MakingCost:
+        return MakingCost(self.cpu_s + other.cpu_s, self.wall_s + other.wall_s)
 
-    def __sub__(self, other: Cost) -> Cost:
-        return Cost(self.cpu_s - other.cpu_s, self.wall_s - other.wall_s)
+    def __sub__(self, other: MakingCost) -> MakingCost:
+        return MakingCost(self.cpu_s - other.cpu_s, self.wall_s - other.wall_s)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,10 +92,10 @@ class Entry:
     """A cached tree and its cost."""
 
     content: Tree
-    cost: Cost
+    cost: MakingCost
 
 
-_nested: contextvars.ContextVar[list[Cost] | None] = contextvars.ContextVar("nested", default=None)
+_nested: contextvars.ContextVar[list[MakingCost] | None] = contextvars.ContextVar("nested", default=None)
 """While an entry is built: what is to be added to the cost measured, for each entry that its build asked for."""
 
 
@@ -104,7 +104,7 @@ def lookup(kind: str, key: Mapping[str, Any]) -> Entry | None:
     path = path_of(kind, key)
     try:
         tree = bundle.load(path)
-        return Entry(tree["content"], Cost(**tree["cost"]))
+        return Entry(tree["content"], MakingCost(**tree["cost"]))
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
@@ -164,7 +164,7 @@ def unwritable() -> str | None:
 
 
 def _built(build: Callable[[], Tree]) -> Entry:
-    nested: list[Cost] = []
+    nested: list[MakingCost] = []
     token = _nested.set(nested)
     start = _now()
     try:
@@ -174,5 +174,5 @@ def _built(build: Callable[[], Tree]) -> Entry:
     return Entry(content, sum(nested, _now() - start))
 
 
-def _now() -> Cost:
-    return Cost(process_cpu_s(), time.perf_counter())
+def _now() -> MakingCost:
+    return MakingCost(process_cpu_s(), time.perf_counter())

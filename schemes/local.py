@@ -100,6 +100,6 @@ class Local(Scheme):
 
 
 def _trained(model: Model, task: Task) -> Network:
-    from ppbench.measure.task import trained
+    from ppbench.measure.load import trained
 
     return trained(model, task.dataset, task.progress)[0].network

@@ -15,7 +15,7 @@ from ppbench.data.digits import Digits
 from ppbench.errors import ConfigError
 from ppbench.measure import experiment
 from ppbench.measure.job import Job, MeasureOptions, TaskOptions
-from ppbench.measure.task import trained
+from ppbench.measure.load import trained
 from ppbench.models.mlp import Mlp
 from ppbench.progress import silent
 from schemes.barni import Barni

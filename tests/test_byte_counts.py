@@ -11,7 +11,7 @@ import pytest
 
 from ppbench import bundle, records
 from ppbench.data.digits import Digits
-from ppbench.launch.network import MTU_BYTES
+from ppbench.launch.namespace_network import MTU_BYTES
 from ppbench.measure import experiment
 from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.models.mlp import Mlp

@@ -15,8 +15,8 @@ from ppbench.data.checks import checked
 from ppbench.data.dataset import Column, Dataset, DatasetSource, Split
 from ppbench.measure import experiment
 from ppbench.measure.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure.load import model_key
 from ppbench.measure.prepare import prepare_all
-from ppbench.measure.task import model_key
 from ppbench.models.mlp import Mlp
 from ppbench.models.network import Linear, Network
 from schemes.local import Local

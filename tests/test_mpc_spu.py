@@ -29,7 +29,7 @@ from ppbench.records import JobRecord
 from ppbench.report.summary import summary
 from ppbench.wire.engine import reserve_port
 from schemes.mpc import Mpc
-from schemes.mpc.spu import network as spu_network
+from schemes.mpc.spu import jax_network as spu_network
 from schemes.mpc.spu import sm2
 from tests import spu_party
 

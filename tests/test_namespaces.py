@@ -17,7 +17,7 @@ import pytest
 
 from ppbench import records
 from ppbench.errors import PeerGone, UnavailableError
-from ppbench.launch.network import Network
+from ppbench.launch.namespace_network import NamespaceNetwork
 from ppbench.measure import experiment
 from ppbench.measure.job import Job
 from ppbench.process import Interpreter
@@ -198,7 +198,7 @@ def builder_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_builder_that_is_killed_or_stopped_ends_the_start(builder_does: Path, marker: str) -> None:
-    network = Network([("one", "other")])
+    network = NamespaceNetwork([("one", "other")])
     builder_does.write_text("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     with pytest.raises(PeerGone, match="killed by SIGKILL"):
         network.make(time.monotonic() + LONGEST_S)
@@ -210,7 +210,7 @@ def test_a_builder_that_is_killed_or_stopped_ends_the_start(builder_does: Path, 
 def test_without_pyroute2_the_reason_names_it(builder_does: Path, marker: str) -> None:
     builder_does.write_text("import sys; sys.modules['pyroute2'] = None")
     with pytest.raises(UnavailableError, match="pip install pyroute2"):
-        Network([("one", "other")]).make(time.monotonic() + LONGEST_S)
+        NamespaceNetwork([("one", "other")]).make(time.monotonic() + LONGEST_S)
 
 
 FORBIDDEN = """
@@ -243,7 +243,7 @@ thread.join()
 """
 
 
-def interfaces_inside(network: Network, descriptor: int, folder: Path) -> set[str]:
+def interfaces_inside(network: NamespaceNetwork, descriptor: int, folder: Path) -> set[str]:
     """The interfaces that a thread of a process inside a namespace sees."""
     (folder / "ask.py").write_text(ASK)
     ran = subprocess.run(
@@ -260,7 +260,9 @@ def interfaces_inside(network: Network, descriptor: int, folder: Path) -> set[st
 
 def test_each_namespace_has_an_interface_for_each_peer_alone(tmp_path: Path, marker: str) -> None:
     third = "a third party whose name is long"
-    network = Network([("coordinator", "participant-0"), (third, "participant-0")], [("coordinator", "participant-0")])
+    network = NamespaceNetwork(
+        [("coordinator", "participant-0"), (third, "participant-0")], [("coordinator", "participant-0")]
+    )
     (tmp_path / "ask.py").write_text(ASK)
     network.make(time.monotonic() + LONGEST_S)
     try:

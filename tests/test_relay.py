@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 
 import ppbench
 from ppbench.errors import PeerGone, UnavailableError
-from ppbench.launch.network import Network
-from ppbench.launch.registry import WIRES
+from ppbench.launch.namespace_network import NamespaceNetwork
 from ppbench.launch.relay import QUEUE_BYTES, Direction, Medium, Shape
 from ppbench.launch.shaping import RelayProcess
+from ppbench.launch.wires import WIRES
 from ppbench.modelled.link_cost import load_link
 from ppbench.process import Interpreter, environment
 from ppbench.wire.interfaces import ETHERNET_HEADER_BYTES
@@ -48,19 +48,19 @@ ARRIVALS = st.lists(st.tuples(st.sampled_from(["up", "down"]), st.floats(0, 1), 
 
 
 @pytest.fixture
-def network(marker: str) -> Iterator[Network]:
+def network(marker: str) -> Iterator[NamespaceNetwork]:
     """A device and a cloud, with a relay's namespace between them."""
-    made = Network([(CLOUD, DEVICE)], relayed=[(CLOUD, DEVICE)])
+    made = NamespaceNetwork([(CLOUD, DEVICE)], relayed=[(CLOUD, DEVICE)])
     made.make(time.monotonic() + LONGEST_S)
     yield made
     made.close()
 
 
 @contextlib.contextmanager
-def end(network: Network, name: str, word: str, n_bytes: int) -> Iterator[subprocess.Popen[str]]:
+def end(network: NamespaceNetwork, name: str, word: str, n_bytes: int) -> Iterator[subprocess.Popen[str]]:
     """A process in a party's namespace, killed if it has not ended."""
     inside = (network.user, network.descriptor(name))
-    command = Network.command(Interpreter(), "tests.relay_end", *inside)
+    command = NamespaceNetwork.command(Interpreter(), "tests.relay_end", *inside)
     process = subprocess.Popen(
         [*command, word, network.addresses[CLOUD], str(n_bytes)],
         stdout=subprocess.PIPE,
@@ -73,7 +73,7 @@ def end(network: Network, name: str, word: str, n_bytes: int) -> Iterator[subpro
         process.kill()
 
 
-def seconds(network: Network, n_bytes: int) -> dict[str, list[float]]:
+def seconds(network: NamespaceNetwork, n_bytes: int) -> dict[str, list[float]]:
     """Round trips, and transfers of so many bytes each way, as the device measures them."""
     with end(network, CLOUD, "listen", n_bytes) as listening:
         assert listening.stdout is not None
@@ -83,12 +83,14 @@ def seconds(network: Network, n_bytes: int) -> dict[str, list[float]]:
     return found
 
 
-def relay(network: Network, shape: Shape, folder: Path) -> RelayProcess:
+def relay(network: NamespaceNetwork, shape: Shape, folder: Path) -> RelayProcess:
     return RelayProcess(network, shape, folder / "relay.log", time.monotonic() + LONGEST_S)
 
 
 @pytest.mark.parametrize("half_duplex", [False, True])
-def test_tcp_has_the_delay_and_the_goodput_that_were_set(network: Network, tmp_path: Path, half_duplex: bool) -> None:
+def test_tcp_has_the_delay_and_the_goodput_that_were_set(
+    network: NamespaceNetwork, tmp_path: Path, half_duplex: bool
+) -> None:
     shape = dataclasses.replace(SLOW, half_duplex=half_duplex)
     n_packets = 60
     with relay(network, shape, tmp_path):
@@ -105,7 +107,7 @@ def test_tcp_has_the_delay_and_the_goodput_that_were_set(network: Network, tmp_p
     assert (tmp_path / "relay.log").read_text() == ""
 
 
-def test_without_the_relay_nothing_passes(network: Network, tmp_path: Path) -> None:
+def test_without_the_relay_nothing_passes(network: NamespaceNetwork, tmp_path: Path) -> None:
     with relay(network, SLOW, tmp_path):
         pass
     with end(network, CLOUD, "listen", 1) as listening, end(network, DEVICE, "connect", 1) as connecting:
@@ -116,7 +118,7 @@ def test_without_the_relay_nothing_passes(network: Network, tmp_path: Path) -> N
 
 
 def test_a_relay_that_cannot_open_its_interfaces_is_refused_with_the_place_of_its_log(
-    network: Network, tmp_path: Path
+    network: NamespaceNetwork, tmp_path: Path
 ) -> None:
     network.relay_ends[CLOUD, DEVICE] = ("missing0", "missing1")
     with pytest.raises(PeerGone, match=r"ended before it forwarded anything: see .*relay\.log"):
@@ -124,7 +126,7 @@ def test_a_relay_that_cannot_open_its_interfaces_is_refused_with_the_place_of_it
     assert "No such device" in (tmp_path / "relay.log").read_text()
 
 
-def test_a_relay_that_is_stopped_is_ended_all_the_same(network: Network, tmp_path: Path, marker: str) -> None:
+def test_a_relay_that_is_stopped_is_ended_all_the_same(network: NamespaceNetwork, tmp_path: Path, marker: str) -> None:
     with relay(network, SLOW, tmp_path):
         (pid,) = processes_with(marker)
         os.kill(pid, signal.SIGSTOP)

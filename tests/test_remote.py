@@ -25,7 +25,7 @@ from ppbench.data.digits import Digits
 from ppbench.errors import ConfigError
 from ppbench.launch.door import Door, RemoteOptions, close_door, open_door
 from ppbench.launch.joining import make_token, read_token
-from ppbench.launch.network import Network
+from ppbench.launch.namespace_network import NamespaceNetwork
 from ppbench.measure import experiment
 from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.measure.machine import machine
@@ -129,7 +129,7 @@ def test_a_sweep_over_a_network_gives_the_bytes_of_this_machine(tmp_path: Path, 
     make_token(token)
     jobs = ["scheme=plaintext,obfnet1", "dataset=digits", "model=mlp", "task.n_samples=20", "task.batch_size=8"]
     jobs += ["measure.calibrate=false", "measure.repetitions=1", "measure.view_batches=1"]
-    network = Network([("harness", "device")])
+    network = NamespaceNetwork([("harness", "device")])
     network.make(time.monotonic() + LONGEST_S)
 
     def inside(name: str, interpreter: Interpreter, *arguments: str) -> subprocess.Popen[str]:

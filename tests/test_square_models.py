@@ -82,7 +82,7 @@ def test_on_mnist_they_are_as_good_as_promised(model: Any, least: float, limit: 
         dataset = Mnist().load()
     except DataError as error:
         pytest.skip(str(error))
-    from ppbench.measure.task import trained
+    from ppbench.measure.load import trained
 
     network = trained(model(), dataset, silent)[0].network
     assert accuracy(network, dataset.test, dataset.sample_max) >= least

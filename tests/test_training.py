@@ -166,6 +166,6 @@ def test_on_mnist_the_network_for_a_device_is_as_good_as_promised() -> None:
         dataset = Mnist().load()
     except DataError as error:
         pytest.skip(str(error))
-    from ppbench.measure.task import trained
+    from ppbench.measure.load import trained
 
     assert accuracy(trained(LocalCnn(), dataset, silent)[0].network, dataset) >= 0.993

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ppbench import cache
 from ppbench.errors import PpbenchError
-from ppbench.launch import network
+from ppbench.launch import namespace_network
 from ppbench.launch.wire import LOOPBACK
 from ppbench.measure import machine, provenance
 from ppbench.process import n_cpus
@@ -81,7 +81,7 @@ def _engines() -> str:
 
 
 def _wire() -> str:
-    if reason := network.unavailable():
+    if reason := namespace_network.unavailable():
         return f"bytes with headers cannot be counted: {reason}"
     return "bytes with headers are counted in network namespaces: wire=namespaces"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import ppbench
 from ppbench.cache import cache_dir
 from ppbench.errors import ConfigError, PeerGone, ProtocolError, UnavailableError, in_range
-from ppbench.launch.device import Device
+from ppbench.launch.joined_device import JoinedDevice
 from ppbench.launch.joining import DEVICE, address, keep_alive, make_token, read_token
 from ppbench.party import participant_name
 from ppbench.wire import control, handshake
@@ -61,10 +61,10 @@ class Door:
         except OSError as error:
             raise ConfigError(f"remote.listen={options.listen!r} cannot be listened on: {error.strerror}") from error
         self.port: int = self._listener.getsockname()[1]
-        self.devices: list[Device] = []
+        self.devices: list[JoinedDevice] = []
         """In the order in which they joined."""
 
-    def gather(self, groups: Sequence[Sequence[str]]) -> list[Device]:
+    def gather(self, groups: Sequence[Sequence[str]]) -> list[JoinedDevice]:
         """A device for each group of participants, waiting for those that are not here. Raises UnavailableError."""
         until_s = time.monotonic() + self.options.wait_s
         told = 0
@@ -128,11 +128,11 @@ class Door:
             reason = f"it has ppbench {theirs}, the harness has ppbench {ppbench.__version__}"
             control.send(connection, "refused", {"reason": reason})
             raise ProtocolError(reason)
-        device = Device(connection, said)
+        device = JoinedDevice(connection, said)
         self.devices.append(device)
         _say(f"{host} joined: {device.machine['cpu']}, {device.machine['n_cpus']} cores")
 
-    def _choose(self, groups: Sequence[Sequence[str]]) -> dict[int, Device]:
+    def _choose(self, groups: Sequence[Sequence[str]]) -> dict[int, JoinedDevice]:
         """Position of a group -> its device: first those that ask for an index, then all others as they joined."""
         self.devices = [device for device in self.devices if device.is_here()]
         free, chosen = list(self.devices), {}
@@ -145,7 +145,7 @@ class Door:
         return chosen
 
 
-def _fits(device: Device, group: Sequence[str], asks: bool) -> bool:
+def _fits(device: JoinedDevice, group: Sequence[str], asks: bool) -> bool:
     return participant_name(device.index) in group if device.index is not None else not asks
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ppbench import profiles
 from ppbench.errors import ConfigError, choose, in_range
-from ppbench.launch.network import MTU_BYTES
+from ppbench.launch.namespace_network import MTU_BYTES
 from ppbench.launch.relay import Shape
 from ppbench.options import typed
 

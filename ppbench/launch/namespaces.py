@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ppbench.launch import network
-from ppbench.launch.network import Network
+from ppbench.launch import namespace_network
+from ppbench.launch.namespace_network import NamespaceNetwork
 from ppbench.launch.processes import TcpWire
 from ppbench.launch.relay import Shape
 from ppbench.launch.shaping import RelayProcess
@@ -28,18 +28,18 @@ class NamespacesWire(TcpWire):
 
     def __init__(self, pairs: Sequence[tuple[str, str]], threads: int, log_dir: Path, interpreter: Interpreter) -> None:
         super().__init__(pairs, threads, log_dir, interpreter)
-        self._network = Network(pairs)
+        self._network = NamespaceNetwork(pairs)
         self._shape: Shape | None = None
 
     @classmethod
     def unavailable(cls) -> str:
         """See `Wire.unavailable`."""
-        return network.unavailable()
+        return namespace_network.unavailable()
 
     def shape(self, shape: Shape) -> None:
         """See `Wire.shape`."""
         relayed = [pair for pair in self.pairs if PARTICIPANT in map(role_of, pair)]
-        self._network, self._shape = Network(self.pairs, relayed), shape
+        self._network, self._shape = NamespaceNetwork(self.pairs, relayed), shape
 
     def start(self, groups: Sequence[Sequence[str]], deadline_s: float) -> dict[str, Connection]:
         """See `Wire.start`; raises UnavailableError, with the reason, where namespaces cannot be made."""

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ppbench.bundle import Tree
 from ppbench.errors import PeerGone, UnavailableError
-from ppbench.launch.device import Device
 from ppbench.launch.door import EVERYWHERE, current_door
+from ppbench.launch.joined_device import JoinedDevice
 from ppbench.launch.joining import run_key
 from ppbench.launch.processes import TcpWire
 from ppbench.launch.wire import LOOPBACK
@@ -33,7 +33,7 @@ class RemoteWire(TcpWire):
             raise UnavailableError("an interpreter of its own is only on this machine: wire=tcp")
         super().__init__(pairs, threads, log_dir, interpreter)
         self._door = current_door()
-        self._devices: dict[str, Device] = {}
+        self._devices: dict[str, JoinedDevice] = {}
 
     def gather(self, groups: Sequence[Sequence[str]]) -> None:
         """See `Wire.gather`."""

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from ppbench.errors import PeerGone
-from ppbench.launch.network import Network
+from ppbench.launch.namespace_network import NamespaceNetwork
 from ppbench.launch.relay import Shape
 from ppbench.party import role_of
 from ppbench.process import Interpreter, environment, kill_session, start_session
@@ -23,7 +23,7 @@ _ENDS_S = 2.0
 class RelayProcess:
     """A context: inside it the relayed pairs of a network have links of a shape, each one of its own."""
 
-    def __init__(self, network: Network, shape: Shape, log: Path, deadline_s: float) -> None:
+    def __init__(self, network: NamespaceNetwork, shape: Shape, log: Path, deadline_s: float) -> None:
         self._network = network
         self._shape = shape
         self._log = log

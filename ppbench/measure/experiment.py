@@ -11,11 +11,11 @@ from ppbench.errors import PluginFault, PpbenchError, UnavailableError, one_line
 from ppbench.measure import scoring, tracebacks
 from ppbench.measure.calibration import Rate, calibrate, pooled
 from ppbench.measure.job import Job
+from ppbench.measure.load import OwnedSamples, owned_samples
 from ppbench.measure.parties import Parties
 from ppbench.measure.prepare import Prepared, prepared
 from ppbench.measure.provenance import provenance
 from ppbench.measure.readings import Reading
-from ppbench.measure.task import Share, shares
 from ppbench.party import participant_name, role_of
 from ppbench.progress import Progress, silent
 from ppbench.records import JobRecord, Machine, Record, Stage, Status
@@ -37,7 +37,7 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
         start = prepared(job, folder / "logs", progress)
         data = start.task.dataset
         origin = origin.model_copy(update={"data_sha256": data.sha256, "data_route": data.route})
-        owned = shares(start.task, job.task.n_samples or len(data.test))
+        owned = owned_samples(start.task, job.task.n_samples or len(data.test))
         # `extend` and `+=` keep what came before a value that is refused.
         measured += scoring.preparation(start)
         measured += scoring.reference(owned)
@@ -89,7 +89,7 @@ def _host_rates(job: Job) -> list[Rate]:
 def _measure(
     job: Job,
     start: Prepared,
-    owned: list[Share],
+    owned: list[OwnedSamples],
     process: int,
     folder: Path,
     machines: dict[str, Machine],
@@ -124,7 +124,7 @@ def _keep_machines(parties: Parties, machines: dict[str, Machine]) -> None:
             raise PpbenchError(f"{name} was on {machines[name].cpu} and is on {machine.cpu} now: see --index")
 
 
-def _keep_views(job: Job, start: Prepared, owned: list[Share], folder: Path) -> None:
+def _keep_views(job: Job, start: Prepared, owned: list[OwnedSamples], folder: Path) -> None:
     """A further pass in fresh processes where every party keeps what it receives; nothing of it is measured."""
     with _parties(job, start, folder, record_view=True) as parties:
         for _ in _before_online(job, start, owned, parties):
@@ -150,7 +150,7 @@ def _parties(job: Job, start: Prepared, folder: Path, record_view: bool = False)
 
 
 def _before_online(
-    job: Job, start: Prepared, owned: list[Share], parties: Parties
+    job: Job, start: Prepared, owned: list[OwnedSamples], parties: Parties
 ) -> Iterator[tuple[Stage, dict[str, Reading]]]:
     """Samples and shards to their owners, then each stage before the batches that some role takes part in."""
     training = job.scheme.takes_part_in("train")
@@ -161,21 +161,21 @@ def _before_online(
         yield "train", parties.stage("train")
 
 
-def _belongings(start: Prepared, owned: list[Share], training: bool) -> dict[str, Tree]:
-    belongings: dict[str, Tree] = {participant_name(i): {"samples": share.samples} for i, share in enumerate(owned)}
+def _belongings(start: Prepared, owned: list[OwnedSamples], training: bool) -> dict[str, Tree]:
+    belongings: dict[str, Tree] = {participant_name(i): {"samples": own.samples} for i, own in enumerate(owned)}
     if training:
         for i, shard in enumerate(start.task.shards()):
             belongings[participant_name(i)]["shard"] = {"samples": shard.samples, "labels": shard.labels}
     return belongings
 
 
-def _plan(owned: list[Share], batch_size: int) -> list[list[str | int]]:
+def _plan(owned: list[OwnedSamples], batch_size: int) -> list[list[str | int]]:
     """[owner, first, last + 1] of every batch: the participants take turns, each through its own samples."""
     plan: list[list[str | int]] = []
-    for first in range(0, max(len(share.labels) for share in owned), batch_size):
-        for i, share in enumerate(owned):
-            if first < len(share.labels):
-                plan.append([participant_name(i), first, min(first + batch_size, len(share.labels))])
+    for first in range(0, max(len(own.labels) for own in owned), batch_size):
+        for i, own in enumerate(owned):
+            if first < len(own.labels):
+                plan.append([participant_name(i), first, min(first + batch_size, len(own.labels))])
     return plan
 
 

@@ -10,7 +10,7 @@ from ppbench.cache import digest
 from ppbench.data.dataset import DatasetSource
 from ppbench.errors import ConfigError, PpbenchError, UnavailableError, choose, in_range, told, unknown
 from ppbench.launch.link import Link
-from ppbench.launch.registry import WIRES
+from ppbench.launch.wires import WIRES
 from ppbench.measure.absent import absent
 from ppbench.models.model import Model
 from ppbench.options import typed, typed_fields

@@ -14,9 +14,9 @@ from typing import Any
 from ppbench.bundle import Array, Tree
 from ppbench.errors import PeerGone, PpbenchError, ProtocolError
 from ppbench.launch.host import rank
-from ppbench.launch.registry import WIRES
 from ppbench.launch.relay import Shape
 from ppbench.launch.wire import told
+from ppbench.launch.wires import WIRES
 from ppbench.measure.readings import Reading, counts_move, engine_traffic, reading
 from ppbench.party import participant_name, role_of
 from ppbench.plugin import target_of

@@ -30,7 +30,7 @@ from ppbench.bundle import Tree
 from ppbench.errors import PpbenchError, told
 from ppbench.measure import tracebacks
 from ppbench.measure.job import Job
-from ppbench.measure.task import is_trained, load_dataset, load_task
+from ppbench.measure.load import is_trained, load_dataset, load_task
 from ppbench.plugin import distribution, target_of
 from ppbench.process import (
     die_with_parent,
@@ -63,9 +63,9 @@ class Prepared:
     task: Task
     artifacts: Mapping[str, Tree]
     """By role."""
-    cost: cache.Cost
+    cost: cache.MakingCost
     """Of the scheme's preparation from nothing, the model's training not included."""
-    model_cost: cache.Cost
+    model_cost: cache.MakingCost
     """Of training the model."""
 
 

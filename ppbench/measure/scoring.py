@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from ppbench.bundle import Array
-from ppbench.cache import Cost
+from ppbench.cache import MakingCost
 from ppbench.errors import PluginFault, PpbenchError, told
 from ppbench.measure.calibration import Rate
+from ppbench.measure.load import OwnedSamples
 from ppbench.measure.prepare import Prepared
 from ppbench.measure.readings import Reading, Traffic
-from ppbench.measure.task import Share
 from ppbench.party import participant_name
 from ppbench.records import Record, Stage, check_finite
 from ppbench.scheme import COORDINATOR, Scheme, Task, TaskFacts
@@ -60,26 +60,26 @@ def costs(
 
 
 def answers(
-    readings: Mapping[str, Reading], task: Task, owned: Sequence[Share], process: int, repetition: int
+    readings: Mapping[str, Reading], task: Task, owned: Sequence[OwnedSamples], process: int, repetition: int
 ) -> Iterator[Record]:
     """The answers of one pass against the labels, and against what the model says of the clear samples."""
 
     def record(metric: str, value: float) -> Record:
         return Record(stage="online", metric=metric, value=value, unit="1", process=process, repetition=repetition)
 
-    answered = {name: (reading, share) for name, reading, share in _answering(readings, owned)}
+    answered = {name: (reading, own) for name, reading, own in _answering(readings, owned)}
     if not answered:
         return
     given = np.concatenate([np.concatenate(reading.answers) for reading, _ in answered.values()])
-    labels = np.concatenate([share.labels for _, share in answered.values()])
-    model_answers = np.concatenate([share.model_answers for _, share in answered.values()])
+    labels = np.concatenate([own.labels for _, own in answered.values()])
+    model_answers = np.concatenate([own.model_answers for _, own in answered.values()])
     yield record("accuracy", float((given == labels).mean()))
     yield record("agreement", float((given == model_answers).mean()))
     yield record("n_answers", len(given))
     errors = []
-    for name, (reading, share) in answered.items():
+    for name, (reading, own) in answered.items():
         if reading.logits:
-            errors.append(_logit_error(reading.logits, task, share))
+            errors.append(_logit_error(reading.logits, task, own))
             # `max` may pass over one that is NaN.
             check_finite("logit error", errors[-1], "online", name)
     if errors:
@@ -160,10 +160,10 @@ def _asking(scheme: Scheme, what: str) -> Iterator[None]:
         raise PluginFault(f"{scheme.name} cannot {what}: {told(error)}") from error
 
 
-def reference(owned: Sequence[Share]) -> Iterator[Record]:
+def reference(owned: Sequence[OwnedSamples]) -> Iterator[Record]:
     """How good the model is on the clear samples of this job."""
-    labels = np.concatenate([share.labels for share in owned])
-    model_answers = np.concatenate([share.model_answers for share in owned])
+    labels = np.concatenate([own.labels for own in owned])
+    model_answers = np.concatenate([own.model_answers for own in owned])
     accuracy = float((labels == model_answers).mean())
     yield Record(stage="job", metric="accuracy_plaintext", value=accuracy, unit="1")
     yield Record(stage="job", metric="n_samples", value=len(labels), unit="1")
@@ -180,15 +180,15 @@ def dropouts(dropped: Mapping[str, str], process: int) -> Iterator[Record]:
         yield Record(stage="job", metric="dropped", value=1, unit="1", party=party, process=process)
 
 
-def _logit_error(logits: Sequence[Array], task: Task, share: Share) -> float:
-    own = task.model.network(task.facts.unit(share.samples))
+def _logit_error(logits: Sequence[Array], task: Task, owned: OwnedSamples) -> float:
+    own = task.model.network(task.facts.unit(owned.samples))
     with np.errstate(invalid="ignore", over="ignore"):
         return float(np.abs(np.concatenate(logits) - own).max())
 
 
-def _reconstruction_errors(party: str, reading: Reading, task: Task, owned: Sequence[Share]) -> Iterator[Array]:
+def _reconstruction_errors(party: str, reading: Reading, task: Task, owned: Sequence[OwnedSamples]) -> Iterator[Array]:
     """Squared errors of values in [0, 1], guess by guess. Raises PpbenchError if they are not finite."""
-    by_owner = {participant_name(i): share.samples for i, share in enumerate(owned)}
+    by_owner = {participant_name(i): own.samples for i, own in enumerate(owned)}
     for owner, first, guess in reading.guesses:
         with np.errstate(invalid="ignore", over="ignore"):
             squares = np.square(guess - task.facts.unit(by_owner[owner][first : first + len(guess)])).ravel()
@@ -196,14 +196,16 @@ def _reconstruction_errors(party: str, reading: Reading, task: Task, owned: Sequ
         yield squares
 
 
-def _answering(readings: Mapping[str, Reading], owned: Sequence[Share]) -> Iterator[tuple[str, Reading, Share]]:
-    for i, share in enumerate(owned):
+def _answering(
+    readings: Mapping[str, Reading], owned: Sequence[OwnedSamples]
+) -> Iterator[tuple[str, Reading, OwnedSamples]]:
+    for i, own in enumerate(owned):
         name = participant_name(i)
         if name in readings and len(readings[name].answers):
-            yield name, readings[name], share
+            yield name, readings[name], own
 
 
-def _making(stage: Stage, cost: Cost) -> Iterator[Record]:
+def _making(stage: Stage, cost: MakingCost) -> Iterator[Record]:
     yield Record(stage=stage, metric="cpu_s", value=cost.cpu_s, unit="s", party=COORDINATOR)
     yield Record(stage=stage, metric="wall_s", value=cost.wall_s, unit="s", party=COORDINATOR)
 

@@ -11,7 +11,7 @@ from ppbench.data.dataset import Dataset, DatasetSource
 from ppbench.errors import PpbenchError
 from ppbench.measure import experiment
 from ppbench.measure.job import Job, MeasureOptions, TaskOptions
-from ppbench.measure.task import load_dataset
+from ppbench.measure.load import load_dataset
 from ppbench.models.model import Model
 from ppbench.registry import DATASETS, SCHEMES, Registry
 from ppbench.testing.outcome import Outcome

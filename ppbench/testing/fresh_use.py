@@ -19,7 +19,7 @@ import numpy as np
 from ppbench import bundle
 from ppbench.bundle import Tree
 from ppbench.data.dataset import sha256_of, unit
-from ppbench.measure.task import load_dataset
+from ppbench.measure.load import load_dataset
 from ppbench.models.network import Network
 from ppbench.options import typed_fields
 from ppbench.plugin import resolve

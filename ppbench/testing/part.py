@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from ppbench.data.dataset import Dataset, DatasetSource, Split, sha256_of
-from ppbench.measure.task import load_dataset
+from ppbench.measure.load import load_dataset
 from ppbench.options import typed_fields
 from ppbench.plugin import resolve, target_of
 

@@ -25,7 +25,7 @@ class CriticalPath:
 
 
 @dataclasses.dataclass
-class Traffic:
+class MessageCounts:
     """What went over one channel, since it was made."""
 
     messages_sent: int = 0
@@ -57,7 +57,7 @@ class Channel:
     ) -> None:
         self.peer = peer
         self.connection = connection
-        self.traffic = Traffic()
+        self.traffic = MessageCounts()
         self.cpu_ns = 0
         """CPU time spent in this channel, by the threads that used it."""
         self._path = path

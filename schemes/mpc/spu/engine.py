@@ -21,7 +21,7 @@ import numpy as np
 from ppbench.bundle import Array
 from ppbench.errors import ConfigError, PeerGone, ProtocolError, UnavailableError
 from ppbench.models.network import Network
-from schemes.mpc.spu import network as spu_network
+from schemes.mpc.spu import jax_network
 
 Protocol = Literal["semi2k", "cheetah"]
 Spu: TypeAlias = Any
@@ -137,8 +137,8 @@ class SpuEngine:
         if batch_size not in self._executables:
             zero = [_NOTHING] if self._kept_open else []
             self._executables[batch_size] = self._compiled(
-                spu_network.function(self._network, self._labels_only, with_zero=self._kept_open),
-                [self._blank_samples(batch_size), *zero, *spu_network.parameters(self._network)],
+                jax_network.function(self._network, self._labels_only, with_zero=self._kept_open),
+                [self._blank_samples(batch_size), *zero, *jax_network.parameters(self._network)],
                 [_SAMPLES, *self._weights],
                 _ANSWERS,
             )
@@ -187,14 +187,14 @@ class SpuEngine:
 
     def _share_weights(self) -> list[str]:
         """Give the runtime the weights; returns the names that they, and what comes before them, go by."""
-        weights = spu_network.parameters(self._network)
+        weights = jax_network.parameters(self._network)
         names = [f"weight{index}" for index in range(len(weights))]
         for name, weight in zip(names, weights, strict=True):
             self._runtime.set_var(name, self._shared(weight) if self._kept_open else self._owned(weight, COORDINATOR))
         if not self._kept_open:
             return names
         self._runtime.set_var(_ZERO, self._shared(_NOTHING))
-        opening = self._compiled(spu_network.kept_open, [_NOTHING, *weights], [_ZERO, *names], "kept")
+        opening = self._compiled(jax_network.kept_open, [_NOTHING, *weights], [_ZERO, *names], "kept")
         self._execute(opening)
         kept, products = opening.output_names[: len(names)], opening.output_names[len(names) :]
         for name in (*names, *products):

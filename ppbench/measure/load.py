@@ -24,7 +24,7 @@ _KIND = "model"
 
 
 @dataclasses.dataclass(frozen=True)
-class Share:
+class OwnedSamples:
     """The samples of one participant, in the order of the data set."""
 
     samples: Array
@@ -57,7 +57,7 @@ def _load(source: DatasetSource) -> Any:
         raise DataError(f"data set '{source.name}': load() raised {type(error).__name__}: {said}") from error
 
 
-def load_task(job: Job, progress: Progress = silent) -> tuple[Task, cache.Cost]:
+def load_task(job: Job, progress: Progress = silent) -> tuple[Task, cache.MakingCost]:
     """The job's task and what its model cost to train, training it now if nobody has.
 
     Raises DataError, or ConfigError if data set, model and task do not fit one another.
@@ -100,16 +100,16 @@ def model_key(model: Model, dataset: Dataset) -> Mapping[str, Any]:
     }
 
 
-def shares(task: Task, n_samples: int) -> list[Share]:
+def owned_samples(task: Task, n_samples: int) -> list[OwnedSamples]:
     """The first `n_samples` test samples, dealt to the participants in equal runs."""
     test = task.dataset.test
     return [
-        Share(test.samples[part], test.labels[part], task.model.answers[part])
+        OwnedSamples(test.samples[part], test.labels[part], task.model.answers[part])
         for part in np.array_split(np.arange(n_samples), task.facts.n_participants)
     ]
 
 
-def trained(model: Model, dataset: Dataset, progress: Progress) -> tuple[TrainedModel, cache.Cost]:
+def trained(model: Model, dataset: Dataset, progress: Progress) -> tuple[TrainedModel, cache.MakingCost]:
     """The model from the cache, trained now if nobody has, and what that cost.
 
     Raises ConfigError for a model that did not converge; it is not kept.

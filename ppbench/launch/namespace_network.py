@@ -26,7 +26,7 @@ _PATIENCE_S = 10.0
 _INTERFACE_NAME = re.compile(r"[A-Za-z0-9_-]{1,15}")
 
 
-class Network:
+class NamespaceNetwork:
     """Open namespaces; they last until `close`, or for as long as a process lives inside.
 
     Where a pair is `relayed`, each party's veth ends in one further namespace, in which nothing forwards but what
@@ -149,7 +149,7 @@ class Network:
 @functools.cache
 def unavailable() -> str:
     """Why no network of namespaces can be made here, found out by making one; empty if it can."""
-    network = Network([("one", "other")])
+    network = NamespaceNetwork([("one", "other")])
     try:
         network.make(time.monotonic() + _PATIENCE_S)
     except (PpbenchError, OSError) as error:

@@ -15,7 +15,7 @@ from ppbench.wire.connection import Connection, wait_readable
 _ENDS_S = 5.0
 
 
-class Device:
+class JoinedDevice:
     """A machine that has joined, as the harness sees it."""
 
     def __init__(self, connection: Connection, said: Tree) -> None:
