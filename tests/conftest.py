@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
+import uuid
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.helpers.processes import wait_until_gone
 
 # No example may fail because the machine is busy. In CI the examples are the same each time, so that what fails there
 # is what the commit changed; anywhere else they are new ones.
@@ -26,6 +30,29 @@ def same_environment() -> Iterator[None]:
     yield
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture
+def marker(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """In the environment of every process that the test starts, and checked to be gone with it."""
+    text = uuid.uuid4().hex
+    monkeypatch.setenv("PPBENCH_TEST_MARKER", text)
+    yield text
+    left = wait_until_gone(text)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Torch computes with one thread, as in parties: on a busy machine two are thirty times slower than one."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,0 +1,1 @@
+"""Where parties live, and how they end."""
