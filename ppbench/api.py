@@ -11,7 +11,7 @@ from ppbench.app.display import Quiet
 from ppbench.app.report import write_report
 from ppbench.app.results_dir import make, new_results_dir
 from ppbench.app.runner import prepare_jobs, run_job
-from ppbench.launch.door import close_door, open_door
+from ppbench.launch.wires import shut_wires
 from ppbench.records import read_all, tidy
 from ppbench.report.summary import summary
 
@@ -31,13 +31,12 @@ def run(*overrides: str, results_dir: str | Path | None = None) -> pd.DataFrame:
         folder, resume = config.results_dir(composed[0]), bool(composed[0].resume)
         make(folder)
         prepare_jobs([(job, folder, resume) for job in jobs], Quiet())
-        if any(job.wire == "remote" for job in jobs):
-            open_door(config.to_remote(composed[0]))
         try:
-            for job in jobs:
+            for one, job in zip(composed, jobs, strict=True):
+                config.open_wire_of(one)
                 run_job(job, folder, resume, Quiet())
         finally:
-            close_door()
+            shut_wires()
         write_report(folder)
         return load_summary(folder)
 

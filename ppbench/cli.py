@@ -17,7 +17,7 @@ from ppbench.errors import PpbenchError
 
 _COMMANDS = {
     "run": "measure: any Hydra override, as in: ppbench run scheme=obfnet; -m sweeps",
-    "list": "schemes, data sets, models, attacks, links and devices, and whether they can run here",
+    "list": "schemes, data sets, models, wires, links and devices, and whether they can run here",
     "participant": "take part as the IoT device in the runs of a harness on another machine (wire=remote)",
     "report": "write the tables and pictures of a results folder anew",
     "check": "run the conformance checks on a scheme, a data set or a model",

@@ -1,4 +1,4 @@
-"""What schemes, data sets, models and attacks have in common: a frozen dataclass whose fields are its options."""
+"""What all that is found through entry points has in common, and what has options beside."""
 
 from __future__ import annotations
 
@@ -12,13 +12,10 @@ from typing import Any, ClassVar
 from ppbench.errors import ConfigError
 
 
-@dataclasses.dataclass(frozen=True)
-class Plugin:
+class Declared:
     """A named thing found through an entry point.
 
-    A subclass is a frozen dataclass: its fields, typed and with defaults, are the options a user can set
-    (`scheme.pool_size=4`); it checks their values in `__post_init__`. The class must import with numpy alone:
-    whatever is heavier is imported where it is used and named in `requires`.
+    The class must import with numpy alone: whatever is heavier is imported where it is used and named in `requires`.
     """
 
     name: ClassVar[str]
@@ -26,7 +23,7 @@ class Plugin:
     title: ClassVar[str]
     """One line for `ppbench list`."""
     requires: ClassVar[Mapping[str, str]] = {}
-    """Module to import -> requirement to install, for what the plugin needs beyond numpy."""
+    """Module to import -> requirement to install, for what it needs beyond numpy."""
 
     @classmethod
     def missing(cls) -> list[str]:
@@ -35,11 +32,20 @@ class Plugin:
 
     @classmethod
     def why_not(cls) -> str | None:
-        """None if the plugin can run here, else the reason, with the line that installs what is missing."""
+        """None if it can run here, else the reason, with the line that installs what is missing."""
         if not (missing := cls.missing()):
             return None
         needs = " ".join(f"'{need}'" for need in missing)
         return f"'{cls.name}' needs what is not installed: pip install {needs}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plugin(Declared):
+    """A scheme, a data set or a model: a frozen dataclass.
+
+    Its fields, typed and with defaults, are the options a user can set (`scheme.pool_size=4`); it checks their values
+    in `__post_init__`.
+    """
 
     def unavailable(self) -> str | None:
         """None if it can run here with these options, else the reason as `why_not` gives it."""

@@ -10,10 +10,10 @@ from typing import Any, Generic, TypeVar
 from ppbench.data.dataset import DatasetSource
 from ppbench.errors import UnavailableError, told, unknown
 from ppbench.models.model import Model
-from ppbench.plugin import Plugin
+from ppbench.plugin import Declared, Plugin
 from ppbench.scheme import Scheme
 
-P = TypeVar("P", bound=Plugin)
+P = TypeVar("P", bound=Declared)
 
 
 class Registry(Generic[P]):
@@ -61,7 +61,7 @@ class Registry(Generic[P]):
         return {entry.name: entry for entry in entry_points(group=self.group)}
 
 
-def _fault(plugin: type[Plugin], name: str) -> str | None:
+def _fault(plugin: type[Declared], name: str) -> str | None:
     """What makes it useless even to name the plugin in a list or a configuration."""
     annotated = [item for cls in plugin.__mro__ for item in vars(cls).get("__annotations__", {}).items()]
     awaited = {attribute for attribute, hint in annotated if "ClassVar" in str(hint)}
@@ -69,6 +69,8 @@ def _fault(plugin: type[Plugin], name: str) -> str | None:
         return f"has no {' and no '.join(lacking)}"
     if plugin.name != name:
         return f"calls itself '{plugin.name}': the two must agree"
+    if not issubclass(plugin, Plugin):
+        return None
     try:
         json.dumps(plugin.defaults())
     except Exception as error:  # no dataclass, an option without a default or with one that no file can hold

@@ -11,16 +11,17 @@ from rich.table import Table
 
 from ppbench.app.config import choices_of
 from ppbench.errors import UnavailableError
+from ppbench.launch.wires import WIRES
 from ppbench.registry import REGISTRIES, Registry
 
-_PROFILES = ("attack", "link", "device", "experiment")
+_PROFILES = ("link", "device", "experiment")
 """What is chosen by configuration file alone."""
 
 
 def print_catalogue() -> None:
     """Print all plugins, and the named choices that configuration files add."""
     console = Console(width=None if Console().is_terminal else 160)
-    for registry in REGISTRIES:
+    for registry in (*REGISTRIES, WIRES):
         _print(console, registry.what, [*_plugins(registry), *_named(registry.what)])
     for what in _PROFILES:
         _print(console, what, list(_named(what)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,7 +31,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ppbench import profiles
 from ppbench.app.sweep import expand
 from ppbench.errors import ConfigError, UnavailableError, unknown
-from ppbench.launch.door import RemoteOptions
+from ppbench.launch.wires import WIRES, open_wire
 from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.options import typed_fields
 from ppbench.registry import REGISTRIES
@@ -39,7 +40,7 @@ JOB_KEYS = ("scheme", "dataset", "model", "task", "measure", "wire", "link", "se
 """What describes a job."""
 NEW_RESULTS_DIR = "new_results_dir"
 """The key of the folder that a command makes for its results; `results_dir` is that, if nobody says otherwise."""
-_RUN_KEYS = ("results_dir", NEW_RESULTS_DIR, "resume", "remote", "hydra")
+_RUN_KEYS = ("results_dir", NEW_RESULTS_DIR, "resume", "hydra")
 
 
 class PluginConfigs(SearchPathPlugin):
@@ -64,7 +65,11 @@ def choices_of(group: str) -> dict[str, str]:
 def register() -> None:
     """Make Hydra know the plugins; without effect the second time."""
     store = ConfigStore.instance()
-    sections = {"task": TaskOptions(), "measure": MeasureOptions(), "remote": RemoteOptions()}
+    sections = {
+        "task": TaskOptions(),
+        "measure": MeasureOptions(),
+        **{name: kind() for name, kind in _wires_with_settings().items()},
+    }
     store.store(name="ppbench_defaults", node={name: vars(options) for name, options in sections.items()})
     for registry in REGISTRIES:
         for name in registry.names():
@@ -189,7 +194,7 @@ def _check_choices(overrides: Sequence[str], name: str) -> None:
         return  # its jobs choose schemes of their own, and so options that the default scheme does not have
     for override in parsed:
         section, dot, option = override.key_or_group.partition(".")
-        if dot and section in (*JOB_KEYS, "remote"):
+        if dot and section in (*JOB_KEYS, *_wires_with_settings()):
             selected: list[str | None] = [value for group, value in chosen if group == section]
             known = {key for value in selected or [None] for key in _options_of(section, value, name)}
             if option not in known:
@@ -203,9 +208,10 @@ def _options_of(section: str, choice: str | None, name: str) -> list[str]:
 
 def job_config(config: DictConfig) -> dict[str, Any]:
     """The part of a composed configuration that describes a job, resolved. Raises ConfigError for an unknown key."""
+    known = (*JOB_KEYS, *_RUN_KEYS, *_wires_with_settings())
     for key in config:
-        if key not in (*JOB_KEYS, *_RUN_KEYS):
-            raise unknown("configuration key", str(key), (*JOB_KEYS, *_RUN_KEYS))
+        if key not in known:
+            raise unknown("configuration key", str(key), known)
     job = OmegaConf.masked_copy(config, list(JOB_KEYS))
     container = OmegaConf.to_container(job, resolve=True, throw_on_missing=True)
     assert isinstance(container, dict)
@@ -217,6 +223,33 @@ def to_job(config: DictConfig) -> Job:
     return Job.from_config(job_config(config))
 
 
-def to_remote(config: DictConfig) -> RemoteOptions:
-    """Where the devices of a composed configuration with `wire=remote` join. Raises ConfigError."""
-    return RemoteOptions(**typed_fields(RemoteOptions, "remote", dict(config.remote)))
+def check_wires(config: DictConfig) -> None:
+    """Refuse what a composed configuration says of any wire and that one does not take, with ConfigError."""
+    for name in _wires_with_settings():
+        _settings(name, config)
+
+
+def open_wire_of(config: DictConfig) -> None:
+    """Make ready the wire of a composed configuration, with what it says of that. Raises PpbenchError."""
+    name = str(config.wire)
+    try:
+        wire = WIRES.load(name)
+    except UnavailableError:
+        return  # the job says so in its row
+    open_wire(wire, _settings(name, config))
+
+
+def _settings(name: str, config: DictConfig) -> Any:
+    kind = _wires_with_settings().get(name)
+    return kind and kind(**typed_fields(kind, name, dict(config[name])))
+
+
+@functools.cache
+def _wires_with_settings() -> dict[str, type[Any]]:
+    """Wire, and so section of the configuration -> the dataclass of it."""
+    found = {}
+    for name in WIRES.names():
+        with contextlib.suppress(UnavailableError):
+            if settings := WIRES.load(name).settings:
+                found[name] = settings
+    return found

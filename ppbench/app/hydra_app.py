@@ -22,7 +22,7 @@ from ppbench.app.display import Display, complain, current_display, show
 from ppbench.app.results_dir import make, new_results_dir
 from ppbench.app.runner import run_job
 from ppbench.errors import ConfigError, PpbenchError, told
-from ppbench.launch.door import close_door, open_door
+from ppbench.launch.wires import shut_wires
 from ppbench.profiles import CONF_DIR
 from ppbench.records import read_all
 
@@ -56,7 +56,7 @@ def run(arguments: Sequence[str]) -> int:
                 _keep(asked)
                 raise
             finally:
-                close_door()
+                shut_wires()
             outcome = asked.outcome()
             _report(outcome, display)
         return outcome.exit_status()
@@ -88,7 +88,7 @@ def _asked(flags: argparse.Namespace) -> AskedJobs:
     if len(composed.jobs) > 1 and not (composed.is_sweep or flags.multirun):
         raise ConfigError(f"{len(composed.jobs)} jobs are asked for: ppbench run -m sweeps")
     for one in composed.jobs:
-        config.to_remote(one)
+        config.check_wires(one)
     jobs = [(config.to_job(one), config.results_dir(one)) for one in composed.jobs]
     return AskedJobs(jobs, resume=all(one.resume for one in composed.jobs))
 
@@ -113,8 +113,7 @@ def _task(composed: DictConfig) -> None:
     """
     try:
         job = config.to_job(composed)
-        if job.wire == "remote":
-            open_door(config.to_remote(composed))
+        config.open_wire_of(composed)
         run_job(job, Path(to_absolute_path(str(config.results_dir(composed)))), composed.resume, current_display())
     except (Exception, SystemExit) as error:
         complain(error)

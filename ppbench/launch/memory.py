@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from ppbench.errors import UnavailableError
 from ppbench.launch.host import Host
@@ -17,6 +18,9 @@ from ppbench.wire.connection import Connection
 
 class MemoryWire(Wire):
     """All parties in threads of this process, joined by socket pairs: for tests; costs are not to be quoted."""
+
+    name: ClassVar[str] = "memory"
+    title: ClassVar[str] = "all parties in threads of one process: for tests, costs are not to be quoted"
 
     def __init__(self, pairs: Sequence[tuple[str, str]], threads: int, log_dir: Path, interpreter: Interpreter) -> None:
         if interpreter != Interpreter():

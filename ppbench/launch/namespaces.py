@@ -7,6 +7,7 @@ import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from ppbench.launch import namespace_network
 from ppbench.launch.namespace_network import NamespaceNetwork
@@ -26,15 +27,21 @@ class NamespacesWire(TcpWire):
     is on none of the counted interfaces.
     """
 
+    name: ClassVar[str] = "namespaces"
+    title: ClassVar[str] = (
+        "a network namespace for each party, whose packets the kernel counts, and links that are shaped"
+    )
+    shapes_links: ClassVar[bool] = True
+
     def __init__(self, pairs: Sequence[tuple[str, str]], threads: int, log_dir: Path, interpreter: Interpreter) -> None:
         super().__init__(pairs, threads, log_dir, interpreter)
         self._network = NamespaceNetwork(pairs)
         self._shape: Shape | None = None
 
     @classmethod
-    def unavailable(cls) -> str:
-        """See `Wire.unavailable`."""
-        return namespace_network.unavailable()
+    def why_not(cls) -> str | None:
+        """See `Declared.why_not`."""
+        return namespace_network.unavailable() or None
 
     def shape(self, shape: Shape) -> None:
         """See `Wire.shape`."""

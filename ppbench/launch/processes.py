@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from ppbench.errors import PeerGone, ProtocolError
 from ppbench.launch.wire import LOOPBACK, Wire
@@ -26,6 +27,9 @@ _LOOPBACK_S = 5.0
 class TcpWire(Wire):
     """Each group of parties in a process of its own session, joined over loopback TCP."""
 
+    name: ClassVar[str] = "tcp"
+    title: ClassVar[str] = "a process for each party, joined over loopback TCP"
+
     def __init__(self, pairs: Sequence[tuple[str, str]], threads: int, log_dir: Path, interpreter: Interpreter) -> None:
         super().__init__(pairs, threads, log_dir, interpreter)
         self._resources = contextlib.ExitStack()
@@ -33,14 +37,14 @@ class TcpWire(Wire):
         self._logs: dict[str, Path] = {}
 
     @classmethod
-    def unavailable(cls) -> str:
-        """See `Wire.unavailable`."""
+    def why_not(cls) -> str | None:
+        """See `Declared.why_not`."""
         try:
             with socket.create_server((LOOPBACK, 0)) as listener:
                 socket.create_connection(listener.getsockname(), timeout=_LOOPBACK_S).close()
         except OSError as error:
             return f"no loopback for the parties to meet on: {LOOPBACK} does not answer ({error})"
-        return ""
+        return super().why_not()
 
     def start(self, groups: Sequence[Sequence[str]], deadline_s: float) -> dict[str, Connection]:
         """See `Wire.start`."""

@@ -6,10 +6,11 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, ClassVar
 
 from ppbench.bundle import Tree
 from ppbench.errors import PeerGone, UnavailableError
-from ppbench.launch.door import EVERYWHERE, current_door
+from ppbench.launch.door import EVERYWHERE, RemoteOptions, close_door, current_door, open_door
 from ppbench.launch.joined_device import JoinedDevice
 from ppbench.launch.joining import run_key
 from ppbench.launch.processes import TcpWire
@@ -28,12 +29,26 @@ class RemoteWire(TcpWire):
     A device only ever calls out: to the door, and to the ports that coordinator and third parties listen on.
     """
 
+    name: ClassVar[str] = "remote"
+    title: ClassVar[str] = "participants on devices that run `ppbench participant`, all others here"
+    settings: ClassVar[type[Any] | None] = RemoteOptions
+
     def __init__(self, pairs: Sequence[tuple[str, str]], threads: int, log_dir: Path, interpreter: Interpreter) -> None:
         if interpreter != Interpreter():
             raise UnavailableError("an interpreter of its own is only on this machine: wire=tcp")
         super().__init__(pairs, threads, log_dir, interpreter)
         self._door = current_door()
         self._devices: dict[str, JoinedDevice] = {}
+
+    @classmethod
+    def open(cls, settings: RemoteOptions) -> None:
+        """See `Wire.open`: listen for devices."""
+        open_door(settings)
+
+    @classmethod
+    def shut(cls) -> None:
+        """See `Wire.shut`: tell them that it is over."""
+        close_door()
 
     def gather(self, groups: Sequence[Sequence[str]]) -> None:
         """See `Wire.gather`."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, ClassVar
 
 from ppbench.bundle import Tree
 from ppbench.errors import UnavailableError
 from ppbench.launch.relay import Shape
+from ppbench.plugin import Declared
 from ppbench.process import Interpreter
 from ppbench.wire.connection import Connection
 
@@ -21,8 +23,13 @@ def told(log: Path) -> str:
     return f"; traceback in {'/'.join(log.parts[-3:])}"
 
 
-class Wire(abc.ABC):
+class Wire(Declared, abc.ABC):
     """Starts the parties of one run and ends them, whatever happens."""
+
+    settings: ClassVar[type[Any] | None] = None
+    """A dataclass of what a command says of the wire, in the section of its name, and no job does; None: nothing."""
+    shapes_links: ClassVar[bool] = False
+    """Whether `shape` can make a link as slow as a real one."""
 
     def __init__(self, pairs: Sequence[tuple[str, str]], threads: int, log_dir: Path, interpreter: Interpreter) -> None:
         self.pairs = pairs
@@ -33,11 +40,14 @@ class Wire(abc.ABC):
         self.interpreter = interpreter
 
     @classmethod
-    def unavailable(cls) -> str:
-        """Why no job can run over this wire here; empty if it can."""
-        return ""
+    def open(cls, settings: Any) -> None:
+        """Make ready for every run of this process; without effect if it is. Raises ConfigError."""
 
-    def gather(self, groups: Sequence[Sequence[str]]) -> None:  # noqa: B027 - most wires need no other machine
+    @classmethod
+    def shut(cls) -> None:
+        """No further run comes."""
+
+    def gather(self, groups: Sequence[Sequence[str]]) -> None:
         """Wait until all machines that parties are to live on are here; the deadline counts from then on.
 
         Raises UnavailableError if one does not come.
@@ -70,7 +80,7 @@ class Wire(abc.ABC):
 
         Raises UnavailableError on a wire where no link can be shaped.
         """
-        raise UnavailableError("links are shaped on wire=namespaces alone")
+        raise UnavailableError(f"no link is shaped on wire={self.name}")
 
     def machines(self) -> Mapping[str, Tree]:
         """What `ppbench.measure.machine` says of the machine of each party that does not live on this one."""

@@ -1,16 +1,24 @@
-"""The wires that a job can choose from, by name."""
+"""The wires that a job can choose from; each that a command needs is opened once, and shut at its end."""
 
 from __future__ import annotations
 
-from ppbench.launch.memory import MemoryWire
-from ppbench.launch.namespaces import NamespacesWire
-from ppbench.launch.processes import TcpWire
-from ppbench.launch.remote import RemoteWire
-from ppbench.launch.wire import Wire
+from typing import Any
 
-WIRES: dict[str, type[Wire]] = {
-    "tcp": TcpWire,
-    "memory": MemoryWire,
-    "namespaces": NamespacesWire,
-    "remote": RemoteWire,
-}
+from ppbench.launch.wire import Wire
+from ppbench.registry import Registry
+
+WIRES: Registry[Wire] = Registry("wire", "ppbench.wires", Wire)  # type: ignore[type-abstract]
+
+_open: set[type[Wire]] = set()
+
+
+def open_wire(wire: type[Wire], settings: Any) -> None:
+    """Make it ready for every run of this process. Raises ConfigError."""
+    wire.open(settings)
+    _open.add(wire)
+
+
+def shut_wires() -> None:
+    """All that are open; no further run comes."""
+    while _open:
+        _open.pop().shut()

@@ -100,7 +100,7 @@ class Job:
 
     def __post_init__(self) -> None:
         """Refuse an unknown wire or one without the link, a negative seed, more participants than the scheme serves."""
-        choose("wire", self.wire, WIRES)
+        choose("wire", self.wire, WIRES.names())
         if self.link is not None:
             _check_shaped(self.link, self.wire)
         in_range("seed", self.seed, 0, MOST)
@@ -155,7 +155,7 @@ class Job:
                 reason = f"'{plugin.name}' cannot say whether it can run here ({told(error)})"
             if reason:
                 raise UnavailableError(f"{kind} {reason}")
-        if reason := WIRES[self.wire].unavailable():
+        if reason := WIRES.load(self.wire).why_not():
             raise UnavailableError(reason)
 
     @property
@@ -181,8 +181,9 @@ class Job:
 
 
 def _check_shaped(link: Link, wire: str) -> None:
-    if wire != "namespaces":
-        raise ConfigError(f"link={link.name} needs wire=namespaces: no link is shaped on wire={wire}")
+    if not WIRES.load(wire).shapes_links:
+        able = " or ".join(f"wire={name}" for name in WIRES.names() if WIRES.load(name).shapes_links)
+        raise ConfigError(f"link={link.name} needs {able}: no link is shaped on wire={wire}")
     if link.duty_cycle < 1:
         raise ConfigError(f"link={link.name} is modelled, not shaped: it may send {link.duty_cycle:.1%} of the time")
 

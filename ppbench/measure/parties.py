@@ -59,7 +59,7 @@ class Parties:
         """Party -> name -> the last result that it published by this name, up to the end of the last stage."""
         self._groups = _groups(self.names, participants_per_process)
         self._pairs = [(a, b) for a in self.names for b in self.names if rank(a) < rank(b) and role_of(a) != role_of(b)]
-        self._wire = WIRES[wire](self._pairs, threads, log_dir, _interpreter(scheme))
+        self._wire = WIRES.load(wire)(self._pairs, threads, log_dir, _interpreter(scheme))
         if shape is not None:
             self._wire.shape(shape)
         self._deadline_s = deadline_s

@@ -119,7 +119,7 @@ def test_a_job_that_fails_is_a_row_with_a_reason_and_the_others_go_on(tmp_path: 
         (["scheme=obfnet", "scheme.encoding=int4"], "scheme.encoding='int4' is not one of float32, float16, uint8"),
         (["task.batch_size=0"], "task.batch_size=0 must be from 1 to 2147483647"),
         (["measure.deadline_s=-1"], "measure.deadline_s=-1"),
-        (["wire=pigeon"], "wire='pigeon' is not one of tcp, memory"),
+        (["wire=pigeon"], "wire='pigeon' is not one of memory, namespaces, remote, tcp"),
         (["+experiment=quickstat"], "did you mean 'quickstart'?"),
         (["+colour=red"], "no configuration key named 'colour'"),
         (["seed=-1"], "seed=-1 must be from 0 to 2147483647"),

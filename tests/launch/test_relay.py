@@ -142,10 +142,10 @@ def test_a_job_waits_for_its_link_and_leaves_nothing_behind(tmp_path: Path, mark
     assert processes_with(marker) == []
 
 
-def test_a_wire_that_cannot_shape_links_says_which_can(tmp_path: Path) -> None:
+def test_a_wire_that_cannot_shape_links_says_so(tmp_path: Path) -> None:
     for name in ("tcp", "memory"):
-        wire = WIRES[name]([(CLOUD, DEVICE)], 1, tmp_path, Interpreter())
-        with pytest.raises(UnavailableError, match="wire=namespaces"):
+        wire = WIRES.load(name)([(CLOUD, DEVICE)], 1, tmp_path, Interpreter())
+        with pytest.raises(UnavailableError, match=f"no link is shaped on wire={name}"):
             wire.shape(SLOW)
 
 
