@@ -24,7 +24,7 @@ from ppbench.bundle import Array
 from ppbench.data.mnist import Mnist
 from ppbench.measure import provenance
 from ppbench.measure.job import Job, TaskOptions
-from ppbench.measure.load import load_task
+from ppbench.measure.load import dataset_of, trained_task
 from ppbench.measure.machine import cpu
 from ppbench.models.square import CryptoNetsModel
 from ppbench.process import environment
@@ -84,7 +84,7 @@ def measure(n: int) -> pd.DataFrame:
     # The batch decides no more than whether the checks pass.
     options = TaskOptions(n_samples=n, batch_size=min(n, *MAX_IMAGES.values()))
     job = Job(SEALAPI, Mnist(), CryptoNetsModel(), options)
-    task, _ = load_task(job)
+    task = trained_task(job, dataset_of(job))
     rows = []
     for scheme in ORDER:
         n_images = min(n, MAX_IMAGES[scheme])

@@ -102,4 +102,4 @@ class Local(Scheme):
 def _trained(model: Model, task: Task) -> Network:
     from ppbench.measure.load import trained
 
-    return trained(model, task.dataset, task.progress)[0].network
+    return trained(model, task.dataset, task.progress).network

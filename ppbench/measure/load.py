@@ -10,10 +10,12 @@ import numpy as np
 
 from ppbench import cache
 from ppbench.bundle import Array
+from ppbench.cache import MakingCost
 from ppbench.data.checks import checked
 from ppbench.data.dataset import Dataset, DatasetSource, unit
 from ppbench.errors import ConfigError, DataError, PpbenchError, ProtocolError
 from ppbench.measure.job import Job
+from ppbench.models.classifier import Classifier
 from ppbench.models.model import Model
 from ppbench.models.network import Network
 from ppbench.plugin import distribution
@@ -57,20 +59,30 @@ def _load(source: DatasetSource) -> Any:
         raise DataError(f"data set '{source.name}': load() raised {type(error).__name__}: {said}") from error
 
 
-def load_task(job: Job, progress: Progress = silent) -> tuple[Task, cache.MakingCost]:
-    """The job's task and what its model cost to train, training it now if nobody has.
-
-    Raises DataError, or ConfigError if data set, model and task do not fit one another.
-    """
-    dataset = load_dataset(job.dataset)
+def dataset_of(job: Job, progress: Progress = silent) -> Dataset:
+    """The job's data set, which its model and its numbers of samples fit. Raises DataError or ConfigError."""
+    dataset = load_dataset(job.dataset, progress)
     job.model.check(dataset.sample_shape)
-    n_samples = job.task.n_samples or len(dataset.test)
-    if n_samples > len(dataset.test):
+    if (n_samples := job.task.n_samples or 0) > len(dataset.test):
         raise ConfigError(f"task.n_samples={n_samples}, but {dataset.name} has {len(dataset.test)} test samples")
-    n_train = job.task.n_train_samples or len(dataset.train)
-    if n_train > len(dataset.train):
+    if (n_train := job.task.n_train_samples or 0) > len(dataset.train):
         raise ConfigError(f"task.n_train_samples={n_train}, but {dataset.name} has {len(dataset.train)}")
-    model, cost = trained(job.model, dataset, progress)
+    return dataset
+
+
+def kept_task(job: Job, dataset: Dataset) -> tuple[Task, MakingCost] | None:
+    """The job's task and what its model cost to train, at once; None if the cache does not hold the model."""
+    key = model_key(job.model, dataset)
+    entry = cache.lookup(_KIND, key)
+    return None if entry is None else (_task(job, dataset, _model(job.model, dataset, key, entry)), entry.cost)
+
+
+def trained_task(job: Job, dataset: Dataset, progress: Progress = silent) -> Task:
+    """The job's task, with its model trained now if nobody has. Raises ConfigError for one that did not converge."""
+    return _task(job, dataset, trained(job.model, dataset, progress), progress)
+
+
+def _task(job: Job, dataset: Dataset, model: TrainedModel, progress: Progress = silent) -> Task:
     facts = TaskFacts(
         dataset=dataset.name,
         sample_shape=dataset.sample_shape,
@@ -80,12 +92,7 @@ def load_task(job: Job, progress: Progress = silent) -> tuple[Task, cache.Making
         n_participants=job.task.n_participants,
         seed=job.seed,
     )
-    return Task(facts, dataset, model, progress, job.task.n_train_samples), cost
-
-
-def is_trained(model: Model, dataset: Dataset) -> bool:
-    """Whether the cache holds this model, so that `load_task` needs neither torch nor time."""
-    return cache.lookup(_KIND, model_key(model, dataset)) is not None
+    return Task(facts, dataset, model, progress, job.task.n_train_samples)
 
 
 def model_key(model: Model, dataset: Dataset) -> Mapping[str, Any]:
@@ -109,16 +116,14 @@ def owned_samples(task: Task, n_samples: int) -> list[OwnedSamples]:
     ]
 
 
-def trained(model: Model, dataset: Dataset, progress: Progress) -> tuple[TrainedModel, cache.MakingCost]:
-    """The model from the cache, trained now if nobody has, and what that cost.
+def trained(model: Model, dataset: Dataset, progress: Progress) -> TrainedModel:
+    """The model from the cache, trained now if nobody has.
 
-    Raises ConfigError for a model that did not converge; it is not kept.
+    Raises ConfigError for one that did not converge, which is not kept.
     """
     key = model_key(model, dataset)
 
     def train() -> Any:
-        from ppbench.models.classifier import Classifier
-
         network = model.train(dataset, progress)
         _check_converged(model, network)
         try:
@@ -127,12 +132,15 @@ def trained(model: Model, dataset: Dataset, progress: Progress) -> tuple[Trained
             raise _diverged(model, "outputs") from error
         return {"network": network.to_tree(), "answers": answers}
 
-    entry = cache.cached(_KIND, key, train)
+    return _model(model, dataset, key, cache.cached(_KIND, key, train))
+
+
+def _model(model: Model, dataset: Dataset, key: Mapping[str, Any], entry: cache.Entry) -> TrainedModel:
     answers = entry.content["answers"]
     accuracy = float((answers == dataset.test.labels).mean())
     network = Network.from_tree(entry.content["network"])
     _check_converged(model, network)
-    return TrainedModel(model.name, network, answers, accuracy, key), entry.cost
+    return TrainedModel(model.name, network, answers, accuracy, key)
 
 
 def _check_converged(model: Model, network: Network) -> None:

@@ -27,10 +27,11 @@ from typing import Any
 
 from ppbench import cache
 from ppbench.bundle import Tree
+from ppbench.data.dataset import Dataset
 from ppbench.errors import PpbenchError, told
 from ppbench.measure import tracebacks
 from ppbench.measure.job import Job
-from ppbench.measure.load import is_trained, load_dataset, load_task
+from ppbench.measure.load import dataset_of, kept_task, trained_task
 from ppbench.plugin import distribution, target_of
 from ppbench.process import (
     die_with_parent,
@@ -97,38 +98,38 @@ def _foreseen(job: Job) -> Iterator[None]:
 
 
 def _prepared(job: Job, progress: Progress) -> Prepared:
-    dataset = load_dataset(job.dataset, progress)
-    job.model.check(dataset.sample_shape)
-    if is_trained(job.model, dataset) and (found := _find(job)):
+    dataset = dataset_of(job, progress)
+    if found := _kept(job, dataset):
+        job.scheme.check(found.task)
         return found
     _work([job], progress, at_once=1)
-    if found := _find(job):
+    if found := _kept(job, dataset):
         return found
     raise PreparationFailed(f"{job.title}: what its worker prepared is not in the cache at {cache.cache_dir()}")
 
 
 def prepare_all(jobs: Sequence[Job], progress: Progress = silent) -> None:
-    """Prepare all jobs that can be, one core each; one that fails here fails again, and says why, when it is run."""
-    able = [job for job in jobs if _has_what_it_needs(job, progress)]
+    """Make what the cache lacks, one core each; a job that fails here fails again, and says why, when it is run."""
+    lacking = [job for job in jobs if _lacks(job, progress)]
     with contextlib.suppress(PpbenchError):
-        _work(able, progress, at_once=n_cpus())
+        _work(lacking, progress, at_once=n_cpus())
 
 
-def _has_what_it_needs(job: Job, progress: Progress) -> bool:
+def _lacks(job: Job, progress: Progress) -> bool:
+    """Whether there is something to make for a job that can run here."""
     try:
         with _foreseen(job):
             job.check_available()
-            load_dataset(job.dataset, progress)
+            return _kept(job, dataset_of(job, progress)) is None
     except PpbenchError:
         return False
-    return True
 
 
-def _find(job: Job) -> Prepared | None:
-    task, model_cost = load_task(job)
-    job.scheme.check(task)
-    key = _key(job.scheme, task)
-    entry = cache.lookup(_KIND, key)
+def _kept(job: Job, dataset: Dataset) -> Prepared | None:
+    if (kept := kept_task(job, dataset)) is None:
+        return None
+    task, model_cost = kept
+    entry = cache.lookup(_KIND, _key(job.scheme, task))
     return Prepared(task, entry.content, entry.cost, model_cost) if entry else None
 
 
@@ -249,7 +250,7 @@ def main() -> int:
         given = json.load(sys.stdin)
         job = Job.from_config(given["config"], given["classes"])
         with _foreseen(job):
-            task, _ = load_task(job, progress)
+            task = trained_task(job, dataset_of(job, progress), progress)
             job.scheme.check(task)
             cache.cached(_KIND, _key(job.scheme, task), lambda: job.scheme.prepare(task))
     except PpbenchError as error:

@@ -85,6 +85,6 @@ def test_on_mnist_they_are_as_good_as_promised(model: Any, least: float, limit: 
         pytest.skip(str(error))
     from ppbench.measure.load import trained
 
-    network = trained(model(), dataset, silent)[0].network
+    network = trained(model(), dataset, silent).network
     assert accuracy(network, dataset.test, dataset.sample_max) >= least
     assert largest_logit(network, dataset) <= limit

@@ -169,4 +169,4 @@ def test_on_mnist_the_network_for_a_device_is_as_good_as_promised() -> None:
         pytest.skip(str(error))
     from ppbench.measure.load import trained
 
-    assert accuracy(trained(LocalCnn(), dataset, silent)[0].network, dataset) >= 0.993
+    assert accuracy(trained(LocalCnn(), dataset, silent).network, dataset) >= 0.993
