@@ -15,7 +15,7 @@ import pandas as pd
 
 from ppbench.cache import digest
 from ppbench.records import JobRecord
-from ppbench.report.summary import NUMBERS, summary
+from ppbench.report.summary import summary
 
 BASELINES = ("plaintext", "local")
 """The schemes that every picture shows for comparison, by name."""
@@ -67,8 +67,9 @@ class Group:
     @functools.cached_property
     def _measured_values(self) -> Mapping[str, list[float]]:
         """Every picture asks for them: taking a column out of a table is slow."""
-        table = self.rows[list(NUMBERS)].to_numpy("float64", na_value=math.nan)
-        return {column: values[~np.isnan(values)].tolist() for column, values in zip(NUMBERS, table.T, strict=True)}
+        numbers = self.rows.select_dtypes("number")
+        table = numbers.to_numpy("float64", na_value=math.nan)
+        return {str(column): values[~np.isnan(values)].tolist() for column, values in zip(numbers, table.T, strict=True)}
 
     @functools.cached_property
     def _medians(self) -> Mapping[str, float]:

@@ -8,9 +8,10 @@ variant, which is empty, and of a name such as None or NA. Where there is nothin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -18,88 +19,150 @@ from ppbench.records import JobRecord, tidy_csv, write_file
 from ppbench.scheme import COORDINATOR, PARTICIPANT
 from ppbench.selection import THIRD_PARTY, Selection
 
-COLUMNS = (
-    "scheme",
-    "variant",
-    "dataset",
-    "model",
-    "task",
-    "n_samples",
-    "n_train_samples",
-    "n_participants",
-    "batch_size",
-    "seed",
-    "processes",
-    "repetitions",
-    "status",
-    "reason",
-    "accuracy",
-    "accuracy_plaintext",
-    "agreement",
-    "largest_logit_error",
-    "reconstruction_mse",
-    "released_mean_absolute_error",
-    "epsilon",
-    "delta",
-    "participant_cpu_s_per_sample",
-    "coordinator_cpu_s_per_sample",
-    "third_party_cpu_s_per_sample",
-    "latency_s_per_batch",
-    "up_bytes_per_sample",
-    "down_bytes_per_sample",
-    "up_message_bytes_per_sample",
-    "down_message_bytes_per_sample",
-    "up_wire_bytes_per_sample",
-    "down_wire_bytes_per_sample",
-    "third_party_bytes_per_sample",
-    "engine_bytes_per_sample",
-    "setup_up_bytes",
-    "setup_down_bytes",
-    "setup_up_wire_bytes",
-    "setup_down_wire_bytes",
-    "train_up_bytes",
-    "train_down_bytes",
-    "rounds",
-    "participant_peak_rss_bytes",
-    "coordinator_peak_rss_bytes",
-    "participant_offline_cpu_s_per_sample",
-    "offline_bytes_per_sample",
-    "participant_setup_cpu_s",
-    "coordinator_setup_cpu_s",
-    "participant_train_cpu_s",
-    "coordinator_train_cpu_s",
-    "prepare_cpu_s",
-    "model_cpu_s",
-    "model_macs_per_sample",
-    "bytes_source",
-    "job",
-)
+PUBLISHED = "published_"
+"""How the metrics begin, and so the columns, of what a scheme says that its published results are worth."""
 
-_TEXTS = ("scheme", "variant", "dataset", "model", "task", "status", "reason", "bytes_source", "job")
-_COUNTS = (
-    "n_samples",
-    "n_train_samples",
-    "n_participants",
-    "batch_size",
-    "seed",
-    "processes",
-    "repetitions",
-)
-NUMBERS = tuple(column for column in COLUMNS if column not in _TEXTS)
-"""The columns that hold numbers; counts are integers."""
+
+class _Measured:
+    """A job and its records, by what they are asked for."""
+
+    def __init__(self, job: JobRecord) -> None:
+        self.job = job
+        self.select = Selection(job.records)
+        self.one, self.median, self.middle = self.select.one, self.select.median, self.select.middle
+        self.task, self.measure = job.config["task"], job.config["measure"]
+        self.n_samples = self.one("job", "n_samples")
+        # Fewer than samples, where participants dropped out.
+        self.n_answers = self.median("online", "n_answers") or self.n_samples
+
+    def per_sample(self, value: float | None) -> float | None:
+        return None if value is None or not self.n_answers else value / self.n_answers
+
+    def per_participant(self, value: float | None) -> float | None:
+        return None if value is None else value / self.task["n_participants"]
+
+    def up(self, stage: str, level: str, peer: str | None = None) -> float | None:
+        """Bytes that the participants sent."""
+        return self.median(stage, f"{level}_bytes_sent", PARTICIPANT, peer)
+
+    def down(self, stage: str, level: str) -> float | None:
+        """Bytes that the participants received."""
+        return self.median(stage, f"{level}_bytes_received", PARTICIPANT)
+
+    def answer(self, level: str) -> float | None:
+        """Bytes that the coordinator sent to the participants."""
+        return self.median("online", f"{level}_bytes_sent", COORDINATOR, PARTICIPANT)
+
+    def cpu_s(self, stage: str, part: str) -> float | None:
+        return self.median(stage, "cpu_s", part)
+
+    def bytes_source(self) -> str | None:
+        sources = {r.source for r in self.job.records if r.source and r.metric.startswith("payload")}
+        return "+".join(sorted(sources)) or None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Column:
+    of: Callable[[_Measured], Any]
+    kind: Literal["text", "count", "number"] = "number"
+    always: bool = False
+    """Whether a job has it that was not measured."""
+
+
+def _text(of: Callable[[_Measured], Any]) -> _Column:
+    return _Column(of, "text", always=True)
+
+
+def _count(of: Callable[[_Measured], Any]) -> _Column:
+    return _Column(of, "count", always=True)
+
+
+_COLUMNS: dict[str, _Column] = {
+    "scheme": _text(lambda m: m.job.scheme),
+    "variant": _text(lambda m: m.job.variant),
+    "dataset": _text(lambda m: m.job.dataset),
+    "model": _text(lambda m: m.job.model),
+    "task": _text(lambda m: m.job.task),
+    "n_samples": _count(lambda m: m.task["n_samples"] if m.n_samples is None else m.n_samples),
+    "n_train_samples": _Column(lambda m: m.one("job", "n_train_samples"), "count"),
+    "n_participants": _count(lambda m: m.task["n_participants"]),
+    "batch_size": _count(lambda m: m.task["batch_size"]),
+    "seed": _count(lambda m: m.job.seed),
+    "processes": _count(lambda m: m.measure["processes"]),
+    "repetitions": _count(lambda m: m.measure["repetitions"]),
+    "status": _text(lambda m: m.job.status),
+    "reason": _text(lambda m: m.job.reason),
+    "accuracy": _Column(lambda m: m.median("online", "accuracy")),
+    "accuracy_plaintext": _Column(lambda m: m.one("job", "accuracy_plaintext")),
+    "agreement": _Column(lambda m: m.median("online", "agreement")),
+    "largest_logit_error": _Column(lambda m: m.median("online", "largest_logit_error")),
+    "reconstruction_mse": _Column(lambda m: m.median("online", "reconstruction_mse")),
+    "epsilon": _Column(lambda m: m.one("job", "epsilon")),
+    "delta": _Column(lambda m: m.one("job", "delta")),
+    "participant_cpu_s_per_sample": _Column(lambda m: m.per_sample(m.cpu_s("online", PARTICIPANT))),
+    "coordinator_cpu_s_per_sample": _Column(lambda m: m.per_sample(m.cpu_s("online", COORDINATOR))),
+    "third_party_cpu_s_per_sample": _Column(lambda m: m.per_sample(m.cpu_s("online", THIRD_PARTY))),
+    "latency_s_per_batch": _Column(lambda m: m.middle("online", "latency_s")),
+    "up_bytes_per_sample": _Column(lambda m: m.per_sample(m.up("online", "payload", COORDINATOR))),
+    "down_bytes_per_sample": _Column(lambda m: m.per_sample(m.answer("payload"))),
+    "up_message_bytes_per_sample": _Column(lambda m: m.per_sample(m.up("online", "message", COORDINATOR))),
+    "down_message_bytes_per_sample": _Column(lambda m: m.per_sample(m.answer("message"))),
+    "up_wire_bytes_per_sample": _Column(lambda m: m.per_sample(m.up("online", "wire", COORDINATOR))),
+    "down_wire_bytes_per_sample": _Column(lambda m: m.per_sample(m.answer("wire"))),
+    "third_party_bytes_per_sample": _Column(lambda m: m.per_sample(m.select.third_party_bytes("online"))),
+    "engine_bytes_per_sample": _Column(lambda m: m.per_sample(m.median("online", "engine_bytes", PARTICIPANT))),
+    "setup_up_bytes": _Column(lambda m: m.per_participant(m.up("setup", "payload"))),
+    "setup_down_bytes": _Column(lambda m: m.per_participant(m.down("setup", "payload"))),
+    "setup_up_wire_bytes": _Column(lambda m: m.per_participant(m.up("setup", "wire"))),
+    "setup_down_wire_bytes": _Column(lambda m: m.per_participant(m.down("setup", "wire"))),
+    "train_up_bytes": _Column(lambda m: m.per_participant(m.up("train", "payload"))),
+    "train_down_bytes": _Column(lambda m: m.per_participant(m.down("train", "payload"))),
+    "rounds": _Column(lambda m: m.median("online", "rounds")),
+    "participant_peak_rss_bytes": _Column(lambda m: m.select.peak(PARTICIPANT)),
+    "coordinator_peak_rss_bytes": _Column(lambda m: m.select.peak(COORDINATOR)),
+    "participant_offline_cpu_s_per_sample": _Column(lambda m: m.per_sample(m.cpu_s("offline", PARTICIPANT))),
+    "offline_bytes_per_sample": _Column(lambda m: m.per_sample(m.median("offline", "payload_bytes_sent"))),
+    "participant_setup_cpu_s": _Column(lambda m: m.per_participant(m.cpu_s("setup", PARTICIPANT))),
+    "coordinator_setup_cpu_s": _Column(lambda m: m.cpu_s("setup", COORDINATOR)),
+    "participant_train_cpu_s": _Column(lambda m: m.per_participant(m.cpu_s("train", PARTICIPANT))),
+    "coordinator_train_cpu_s": _Column(lambda m: m.cpu_s("train", COORDINATOR)),
+    "prepare_cpu_s": _Column(lambda m: m.one("prepare", "cpu_s")),
+    "model_cpu_s": _Column(lambda m: m.one("model", "cpu_s")),
+    "model_macs_per_sample": _Column(lambda m: m.one("model", "macs_per_sample")),
+    "bytes_source": _Column(_Measured.bytes_source, "text"),
+    "job": _text(lambda m: m.job.id),
+}
+
+COLUMNS = tuple(_COLUMNS)
+"""Of every summary; behind them comes a column for each metric `published_NAME` that some job has."""
+NUMBERS = tuple(name for name, column in _COLUMNS.items() if column.kind != "text")
+"""Those of `COLUMNS` that hold numbers; counts are integers."""
+_PANDAS = {"count": "Int64", "number": "float64"}
 
 
 def summary(jobs: Sequence[JobRecord]) -> pd.DataFrame:
-    """One row per job, with `COLUMNS`.
+    """One row per job, with `COLUMNS` and what was published.
 
     Counts are `Int64`, other numbers `float64`, and what was not measured is missing; texts are `str`, where an empty
     one is empty and never missing.
     """
-    table = pd.DataFrame([_row(job) for job in jobs], columns=list(COLUMNS))
-    types = {column: "Int64" if column in _COUNTS else "float64" for column in NUMBERS}
-    for column in _TEXTS:
-        table[column] = table[column].astype(object).fillna("").astype("str")
-    return table.astype(types)
+    metrics = {record.metric for job in jobs if job.status == "ok" for record in job.records}
+    published = sorted(metric for metric in metrics if metric.startswith(PUBLISHED))
+    columns = _COLUMNS | {metric: _Column(_middle_of(metric)) for metric in published}
+    table = pd.DataFrame([_row(_Measured(job), columns) for job in jobs], columns=list(columns))
+    for name, column in columns.items():
+        if column.kind == "text":
+            table[name] = table[name].astype(object).fillna("").astype("str")
+    return table.astype({name: _PANDAS[column.kind] for name, column in columns.items() if column.kind != "text"})
+
+
+def _middle_of(metric: str) -> Callable[[_Measured], Any]:
+    return lambda measured: measured.middle("job", metric)
+
+
+def _row(measured: _Measured, columns: dict[str, _Column]) -> dict[str, Any]:
+    is_measured = measured.job.status == "ok"
+    return {name: column.of(measured) for name, column in columns.items() if is_measured or column.always}
 
 
 def write_tables(jobs: Sequence[JobRecord], results_dir: Path) -> tuple[Path, Path]:
@@ -111,86 +174,3 @@ def write_tables(jobs: Sequence[JobRecord], results_dir: Path) -> tuple[Path, Pa
     write_file(paths[0], summary(jobs).to_csv(index=False).encode())
     write_file(paths[1], tidy_csv(jobs))
     return paths
-
-
-def _row(job: JobRecord) -> dict[str, Any]:
-    task, measure = job.config["task"], job.config["measure"]
-    row: dict[str, Any] = {
-        "scheme": job.scheme,
-        "variant": job.variant,
-        "dataset": job.dataset,
-        "model": job.model,
-        "task": job.task,
-        "n_samples": task["n_samples"],
-        "n_participants": task["n_participants"],
-        "batch_size": task["batch_size"],
-        "seed": job.seed,
-        "processes": measure["processes"],
-        "repetitions": measure["repetitions"],
-        "status": job.status,
-        "reason": job.reason,
-        "job": job.id,
-    }
-    return row | _measured(job, task["n_participants"]) if job.status == "ok" else row
-
-
-def _measured(job: JobRecord, n_participants: int) -> dict[str, Any]:
-    select = Selection(job.records)
-    n_samples = select.one("job", "n_samples")
-    n_answers = select.median("online", "n_answers") or n_samples  # fewer, where participants dropped out
-
-    def per_sample(value: float | None) -> float | None:
-        return None if value is None or not n_answers else value / n_answers
-
-    def per_participant(value: float | None) -> float | None:
-        return None if value is None else value / n_participants
-
-    def traffic(stage: str, level: str, sender: str, receiver: str | None) -> float | None:
-        return select.median(stage, f"{level}_bytes_sent", sender, receiver)
-
-    sources = {r.source for r in job.records if r.source and r.metric.startswith("payload")}
-    setup_up = traffic("setup", "payload", PARTICIPANT, None)
-    setup_down = select.median("setup", "payload_bytes_received", PARTICIPANT)
-    return {
-        "n_samples": n_samples,
-        "n_train_samples": select.one("job", "n_train_samples"),
-        "accuracy": select.median("online", "accuracy"),
-        "accuracy_plaintext": select.one("job", "accuracy_plaintext"),
-        "agreement": select.median("online", "agreement"),
-        "largest_logit_error": select.median("online", "largest_logit_error"),
-        "reconstruction_mse": select.median("online", "reconstruction_mse"),
-        "released_mean_absolute_error": select.middle("job", "published_mean_absolute_error"),
-        "epsilon": select.one("job", "epsilon"),
-        "delta": select.one("job", "delta"),
-        "participant_cpu_s_per_sample": per_sample(select.median("online", "cpu_s", PARTICIPANT)),
-        "coordinator_cpu_s_per_sample": per_sample(select.median("online", "cpu_s", COORDINATOR)),
-        "third_party_cpu_s_per_sample": per_sample(select.median("online", "cpu_s", THIRD_PARTY)),
-        "latency_s_per_batch": select.middle("online", "latency_s"),
-        "up_bytes_per_sample": per_sample(traffic("online", "payload", PARTICIPANT, COORDINATOR)),
-        "down_bytes_per_sample": per_sample(traffic("online", "payload", COORDINATOR, PARTICIPANT)),
-        "up_message_bytes_per_sample": per_sample(traffic("online", "message", PARTICIPANT, COORDINATOR)),
-        "down_message_bytes_per_sample": per_sample(traffic("online", "message", COORDINATOR, PARTICIPANT)),
-        "up_wire_bytes_per_sample": per_sample(traffic("online", "wire", PARTICIPANT, COORDINATOR)),
-        "down_wire_bytes_per_sample": per_sample(traffic("online", "wire", COORDINATOR, PARTICIPANT)),
-        "third_party_bytes_per_sample": per_sample(select.third_party_bytes("online")),
-        "engine_bytes_per_sample": per_sample(select.median("online", "engine_bytes", PARTICIPANT)),
-        "setup_up_bytes": per_participant(setup_up),
-        "setup_down_bytes": per_participant(setup_down),
-        "setup_up_wire_bytes": per_participant(traffic("setup", "wire", PARTICIPANT, None)),
-        "setup_down_wire_bytes": per_participant(select.median("setup", "wire_bytes_received", PARTICIPANT)),
-        "train_up_bytes": per_participant(traffic("train", "payload", PARTICIPANT, None)),
-        "train_down_bytes": per_participant(select.median("train", "payload_bytes_received", PARTICIPANT)),
-        "rounds": select.median("online", "rounds"),
-        "participant_peak_rss_bytes": select.peak(PARTICIPANT),
-        "coordinator_peak_rss_bytes": select.peak(COORDINATOR),
-        "participant_offline_cpu_s_per_sample": per_sample(select.median("offline", "cpu_s", PARTICIPANT)),
-        "offline_bytes_per_sample": per_sample(select.median("offline", "payload_bytes_sent")),
-        "participant_setup_cpu_s": per_participant(select.median("setup", "cpu_s", PARTICIPANT)),
-        "coordinator_setup_cpu_s": select.median("setup", "cpu_s", COORDINATOR),
-        "participant_train_cpu_s": per_participant(select.median("train", "cpu_s", PARTICIPANT)),
-        "coordinator_train_cpu_s": select.median("train", "cpu_s", COORDINATOR),
-        "prepare_cpu_s": select.one("prepare", "cpu_s"),
-        "model_cpu_s": select.one("model", "cpu_s"),
-        "model_macs_per_sample": select.one("model", "macs_per_sample"),
-        "bytes_source": "+".join(sorted(sources)) or None,
-    }

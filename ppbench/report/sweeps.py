@@ -34,7 +34,7 @@ _ERRORS = {
         "Mean squared error of a value in [0, 1] of the samples that the coordinator reconstructs in order to classify "
         "them: the less, the more it sees",
     ),
-    "released_mean_absolute_error": (
+    "published_mean_absolute_error": (
         "released_error_vs_options",
         "Mean absolute error of the answers that were released",
     ),

@@ -282,7 +282,7 @@ def test_the_error_is_drawn_against_the_number_of_queries(tmp_path: Path) -> Non
         errors[n_queries] = found["published_mean_absolute_error"]
     assert errors[64] > errors[8], "about 640 and 80 records"
     assert "released_error_vs_options.png" in {path.name for path in write_report(tmp_path)}
-    drawn = [x.median("released_mean_absolute_error") for x in grouped(records.read_all(tmp_path))]
+    drawn = [x.median("published_mean_absolute_error") for x in grouped(records.read_all(tmp_path))]
     assert drawn == list(errors.values())
 
 
