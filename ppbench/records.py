@@ -38,6 +38,11 @@ def check_finite(metric: str, value: float, stage: str, party: str | None = None
         raise PpbenchError(f"{metric}{whose} in {stage} is {value}: only a finite value is a record")
 
 
+def unit_of(metric: str) -> str:
+    """The unit that is in a name: `cpu_s` is in s, `payload_bytes_sent` in B, a count in 1."""
+    return "s" if metric.endswith("_s") else "B" if "bytes" in metric.split("_") else "1"
+
+
 # Hundreds of thousands of them are in memory at once: slots take an eighth of a model's room.
 @pydantic.dataclasses.dataclass(frozen=True, slots=True, config=pydantic.ConfigDict(extra="forbid"))
 class Record:

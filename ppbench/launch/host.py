@@ -22,6 +22,7 @@ from typing import Any
 from ppbench.bundle import Array, Tree
 from ppbench.errors import PeerGone, PpbenchError, ProtocolError
 from ppbench.launch import enter
+from ppbench.launch.reports import Counts, EngineSocket, StageReport, Traffic
 from ppbench.meter import Meter
 from ppbench.party import Party, role_of
 from ppbench.plugin import resolve
@@ -161,7 +162,7 @@ class Host:
         for channel in self._party.channels.values():
             channel.cpu_ns = 0
         self._meter.start()
-        done: Tree = {"rounds": [], "batch_wall_s": [], "answers": [], "logits": [], "guesses": []}
+        done = StageReport(self._meter.read())
         self._party.engine_bytes = None
         if stage == "setup":
             self._role.setup(self._party, tree["artifacts"])
@@ -173,16 +174,15 @@ class Host:
             self._batches(stage, tree["plan"], done)
         else:
             raise ProtocolError(f"there is no stage '{stage}'")
-        done["cost"] = self._cost()
-        done["published"], self._party.published = self._party.published, {}
-        done["engine_bytes"] = self._party.engine_bytes
-        return done
+        done.cost, done.channel_cpu_s = self._meter.read(), self._channel_cpu_s()
+        done.published, self._party.published = self._party.published, {}
+        done.engine_bytes = self._party.engine_bytes
+        return done.to_tree()
 
-    def _cost(self) -> Tree:
-        cost = vars(self._meter.read())
-        return {**cost, "channel_cpu_s": sum(channel.cpu_ns for channel in self._party.channels.values()) / 1e9}
+    def _channel_cpu_s(self) -> float:
+        return sum(channel.cpu_ns for channel in self._party.channels.values()) / 1e9
 
-    def _batches(self, stage: str, plan: list[list[Any]], done: Tree) -> None:
+    def _batches(self, stage: str, plan: list[list[Any]], done: StageReport) -> None:
         if not self._role.takes_part_in(stage):
             return
         name = self._party.name
@@ -201,16 +201,16 @@ class Host:
                 if not self._role.scheme.card.tolerates_dropouts or mine:
                     raise
                 continue
-            done["batch_wall_s"].append([index, time.perf_counter() - began])
-            done["rounds"].append([index, self._party.path.depth])
+            done.batch_wall_s.append((index, time.perf_counter() - began))
+            done.rounds.append((index, self._party.path.depth))
             if self._party.guess is not None:
-                done["guesses"].append([owner, start, self._party.guess])
+                done.guesses.append((owner, start, self._party.guess))
             if mine and stage == "online":
                 if self._party.answered is None:
                     raise ProtocolError(f"{name} ended batch {index} without an answer")
-                done["answers"].append(self._party.answered)
+                done.answers.append(self._party.answered)
                 if self._party.logits is not None:
-                    done["logits"].append(self._party.logits)
+                    done.logits.append(self._party.logits)
         self._party.end()
 
     def _start_serving(self) -> None:
@@ -232,24 +232,26 @@ class Host:
         for peer, channel in self._party.channels.items():
             known.add(channel.connection.fileno())
             payload = channel.payload()
-            channels[peer] = {
-                **vars(channel.traffic),
-                "payload_bytes_sent": payload.sent,
-                "payload_bytes_received": payload.received,
-                "source": payload.source,
+            channels[peer] = Traffic(
+                **vars(channel.counts),
+                payload_bytes_sent=payload.sent,
+                payload_bytes_received=payload.received,
+                source=payload.source,
                 **packets.get(peer, {}),
-            }
-        return {
-            "channels": channels,
-            "unacknowledged": interfaces.unacknowledged() if packets else 0,
-            "engine": engine.payload_by_socket(known) if self._party.uses_engine else [],
-            "serving": self._serving_cost() if self._serving else None,
-        }
+            )
+        return Counts(
+            channels=channels,
+            unacknowledged=interfaces.unacknowledged() if packets else 0,
+            engine=self._engine_sockets(known) if self._party.uses_engine else [],
+            serving=self._cost_of_serving() if self._serving else None,
+        ).to_tree()
 
-    def _serving_cost(self) -> Tree:
-        cost = self._cost()
-        # In a shared process the CPU time of the thread that serves cannot be told from here.
-        return cost if self._own_process else {**cost, "cpu_s": None}
+    @staticmethod
+    def _engine_sockets(known: set[int]) -> list[EngineSocket]:
+        return [EngineSocket(**found) for found in engine.payload_by_socket(known)]
+
+    def _cost_of_serving(self) -> StageReport:
+        return StageReport(self._meter.read(), self._channel_cpu_s(), cpu_is_known=self._own_process)
 
     def _release(self, tree: Tree) -> Tree:
         """The end: let `serve` come home, close the role, hand over the view."""

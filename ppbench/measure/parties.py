@@ -15,6 +15,7 @@ from ppbench.bundle import Array, Tree
 from ppbench.errors import PeerGone, PpbenchError, ProtocolError
 from ppbench.launch.host import rank
 from ppbench.launch.relay import Shape
+from ppbench.launch.reports import Counts, StageReport
 from ppbench.launch.wire import told
 from ppbench.launch.wires import WIRES
 from ppbench.measure.readings import Reading, counts_move, engine_traffic, reading
@@ -66,7 +67,7 @@ class Parties:
         self._ends_at_s = 0.0
         self._record_view = record_view
         self._inboxes: dict[str, control.Inbox] = {}
-        self._counts: dict[str, Tree] = {}
+        self._counts: dict[str, Counts] = {}
         self._stage = "start"
 
     def __enter__(self) -> Parties:
@@ -116,10 +117,10 @@ class Parties:
         """Run one stage to its barrier, with a tree for each party, and read what it cost. Raises JobFailed."""
         self._stage = stage
         words = {name: {"stage": stage, **((trees or {}).get(name) or {})} for name in self.living}
-        done = self._ask("stage", words)
-        for name, tree in done.items():
-            if tree["published"]:
-                self.published.setdefault(name, {}).update(tree["published"])
+        done = {name: StageReport.from_tree(tree) for name, tree in self._ask("stage", words).items()}
+        for name, report in done.items():
+            if report.published:
+                self.published.setdefault(name, {}).update(report.published)
         before, self._counts = self._counts, self._settled()
         engines = engine_traffic(before, self._counts)
         return {
@@ -128,16 +129,17 @@ class Parties:
             if name in self._counts
         }
 
-    def _settled(self) -> dict[str, Tree]:
+    def _settled(self) -> dict[str, Counts]:
         """The counts at a barrier, once all that was sent before it has arrived.
 
         Those who serve may have to read it yet, engines to say that they have, and the kernel to acknowledge it: none
         of this is to count as another stage's.
         """
         until_s = time.monotonic() + _SETTLES_S
-        before: Mapping[str, Tree] = {}
+        before: Mapping[str, Counts] = {}
         while True:
-            counts = self._ask("count", dict.fromkeys(self.living))
+            told = self._ask("count", dict.fromkeys(self.living))
+            counts = {name: Counts.from_tree(tree) for name, tree in told.items()}
             behind = self._is_behind(counts)
             if not (behind or counts_move(before, counts)) or time.monotonic() > until_s:
                 return counts
@@ -145,12 +147,12 @@ class Parties:
             # To be asked costs those who serve CPU time of the stage.
             time.sleep(0.001 if behind else _STANDS_STILL_S)
 
-    def _is_behind(self, counts: Mapping[str, Tree]) -> bool:
+    def _is_behind(self, counts: Mapping[str, Counts]) -> bool:
         return any(
-            received["messages_received"] < counts[peer]["channels"][name]["messages_sent"]
+            traffic.messages_received < counts[peer].channels[name].messages_sent
             for name in counts
             if self.scheme.roles[role_of(name)].takes_part_in("serve")
-            for peer, received in counts[name]["channels"].items()
+            for peer, traffic in counts[name].channels.items()
             if peer in counts
         )
 

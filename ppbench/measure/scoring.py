@@ -10,12 +10,13 @@ import numpy as np
 from ppbench.bundle import Array
 from ppbench.cache import MakingCost
 from ppbench.errors import PluginFault, PpbenchError, told
+from ppbench.launch.reports import Traffic
 from ppbench.measure.calibration import Rate
 from ppbench.measure.load import OwnedSamples
 from ppbench.measure.prepare import Prepared
-from ppbench.measure.readings import Reading, Traffic
+from ppbench.measure.readings import Reading
 from ppbench.party import participant_name
-from ppbench.records import Record, Stage, check_finite
+from ppbench.records import Record, Stage, check_finite, unit_of
 from ppbench.scheme import COORDINATOR, Scheme, Task, TaskFacts
 from ppbench.wire import interfaces
 
@@ -39,23 +40,21 @@ def costs(
             at = {"party": party, "process": process, "repetition": repetition}
             return Record(stage=stage, metric=metric, value=value, unit=unit, **at, **more)  # type: ignore[arg-type]
 
-        if reading.cpu_s is not None:
-            yield record("cpu_s", reading.cpu_s, "s")
-        yield record("wall_s", reading.wall_s, "s")
-        yield record("peak_rss_bytes", reading.peak_rss_bytes, "B")
-        yield record("start_rss_bytes", reading.start_rss_bytes, "B")
-        yield record("channel_cpu_s", reading.channel_cpu_s, "s")
-        if reading.engine_bytes is not None:
-            yield record("engine_bytes", reading.engine_bytes, "B", source="engine")
-        if reading.batch_wall_s:
-            yield record("scheme_wall_s", sum(seconds for _, seconds in reading.batch_wall_s), "s")
-        if len(reading.answers):
-            for batch, seconds in reading.batch_wall_s:
+        report = reading.report
+        for metric, value in (*vars(report.cost).items(), ("channel_cpu_s", report.channel_cpu_s)):
+            if metric != "cpu_s" or report.cpu_is_known:
+                yield record(metric, value, unit_of(metric))
+        if report.engine_bytes is not None:
+            yield record("engine_bytes", report.engine_bytes, "B", source="engine")
+        if report.batch_wall_s:
+            yield record("scheme_wall_s", sum(seconds for _, seconds in report.batch_wall_s), "s")
+        if report.answers:
+            for batch, seconds in report.batch_wall_s:
                 yield record("latency_s", seconds, "s", batch=batch)
         for peer, traffic in reading.traffic.items():
             for metric, value, unit, source in _counts(traffic):
                 yield record(metric, value, unit, peer=peer, source=source)
-    if deepest := [depth for reading in readings.values() for _, depth in reading.rounds]:
+    if deepest := [depth for reading in readings.values() for _, depth in reading.report.rounds]:
         yield Record(stage=stage, metric="rounds", value=max(deepest), unit="1", process=process, repetition=repetition)
 
 
@@ -70,7 +69,7 @@ def answers(
     answered = {name: (reading, own) for name, reading, own in _answering(readings, owned)}
     if not answered:
         return
-    given = np.concatenate([np.concatenate(reading.answers) for reading, _ in answered.values()])
+    given = np.concatenate([np.concatenate(reading.report.answers) for reading, _ in answered.values()])
     labels = np.concatenate([own.labels for _, own in answered.values()])
     model_answers = np.concatenate([own.model_answers for _, own in answered.values()])
     yield record("accuracy", float((given == labels).mean()))
@@ -78,8 +77,8 @@ def answers(
     yield record("n_answers", len(given))
     errors = []
     for name, (reading, own) in answered.items():
-        if reading.logits:
-            errors.append(_logit_error(reading.logits, task, own))
+        if reading.report.logits:
+            errors.append(_logit_error(reading.report.logits, task, own))
             # `max` may pass over one that is NaN.
             check_finite("logit error", errors[-1], "online", name)
     if errors:
@@ -189,7 +188,7 @@ def _logit_error(logits: Sequence[Array], task: Task, owned: OwnedSamples) -> fl
 def _reconstruction_errors(party: str, reading: Reading, task: Task, owned: Sequence[OwnedSamples]) -> Iterator[Array]:
     """Squared errors of values in [0, 1], guess by guess. Raises PpbenchError if they are not finite."""
     by_owner = {participant_name(i): own.samples for i, own in enumerate(owned)}
-    for owner, first, guess in reading.guesses:
+    for owner, first, guess in reading.report.guesses:
         with np.errstate(invalid="ignore", over="ignore"):
             squares = np.square(guess - task.facts.unit(by_owner[owner][first : first + len(guess)])).ravel()
             check_finite("reconstruction error", float(squares.sum()), "online", party)
@@ -201,7 +200,7 @@ def _answering(
 ) -> Iterator[tuple[str, Reading, OwnedSamples]]:
     for i, own in enumerate(owned):
         name = participant_name(i)
-        if name in readings and len(readings[name].answers):
+        if name in readings and len(readings[name].report.answers):
             yield name, readings[name], own
 
 
@@ -212,12 +211,7 @@ def _making(stage: Stage, cost: MakingCost) -> Iterator[Record]:
 
 def _counts(traffic: Traffic) -> Iterator[tuple[str, int, str, str | None]]:
     """Metric, value, unit, and who counted."""
-    yield "messages_sent", traffic.messages_sent, "1", None
-    yield "messages_received", traffic.messages_received, "1", None
-    yield "message_bytes_sent", traffic.message_bytes_sent, "B", None
-    yield "message_bytes_received", traffic.message_bytes_received, "B", None
-    yield "payload_bytes_sent", traffic.payload_bytes_sent, "B", traffic.source
-    yield "payload_bytes_received", traffic.payload_bytes_received, "B", traffic.source
-    for metric in ("wire_bytes_sent", "wire_bytes_received", "wire_packets_sent", "wire_packets_received"):
-        if (value := getattr(traffic, metric)) is not None:
-            yield metric, value, "B" if "bytes" in metric else "1", interfaces.SOURCE
+    counted_by = {"payload": traffic.source, "wire": interfaces.SOURCE}
+    for metric, value in vars(traffic).items():
+        if metric != "source" and value is not None:
+            yield metric, value, unit_of(metric), counted_by.get(metric.partition("_")[0])

@@ -69,7 +69,9 @@ class Group:
         """Every picture asks for them: taking a column out of a table is slow."""
         numbers = self.rows.select_dtypes("number")
         table = numbers.to_numpy("float64", na_value=math.nan)
-        return {str(column): values[~np.isnan(values)].tolist() for column, values in zip(numbers, table.T, strict=True)}
+        return {
+            str(column): values[~np.isnan(values)].tolist() for column, values in zip(numbers, table.T, strict=True)
+        }
 
     @functools.cached_property
     def _medians(self) -> Mapping[str, float]:

@@ -181,7 +181,7 @@ class Probe:
             "sockets": self.audit.sockets,
             "files": self.audit.files,
             "answers": self._answers,
-            "traffic": {peer: vars(channel.traffic) for peer, channel in self.party.channels.items()},
+            "traffic": {peer: vars(channel.counts) for peer, channel in self.party.channels.items()},
             "frame_bytes_sent": self._frames("frame_bytes_sent"),
             "frame_bytes_received": self._frames("frame_bytes_received"),
             "frame_bytes_in_view": self._in_view(),

@@ -57,7 +57,7 @@ class Channel:
     ) -> None:
         self.peer = peer
         self.connection = connection
-        self.traffic = MessageCounts()
+        self.counts = MessageCounts()
         self.cpu_ns = 0
         """CPU time spent in this channel, by the threads that used it."""
         self._path = path
@@ -73,8 +73,8 @@ class Channel:
         typed = tuple(map(np.asarray, arrays))
         buffers = encode(name, typed, depth)
         # Ahead of the send: the peer may take the message and end the stage before a serving thread goes on.
-        self.traffic.messages_sent += 1
-        self.traffic.message_bytes_sent += n_bytes(typed)
+        self.counts.messages_sent += 1
+        self.counts.message_bytes_sent += n_bytes(typed)
         try:
             self.connection.send(buffers)
         except PeerGone as error:
@@ -117,8 +117,8 @@ class Channel:
             raise type(error)(f"nothing usable came from {self.peer}: {error}") from error
         if self._path and message.round > self._path.depth:
             self._path.depth = message.round
-        self.traffic.messages_received += 1
-        self.traffic.message_bytes_received += message.n_bytes
+        self.counts.messages_received += 1
+        self.counts.message_bytes_received += message.n_bytes
         self.cpu_ns += time.thread_time_ns() - start
         if self._view:
             self._view.add(self.peer, message.name, message.arrays)

@@ -14,7 +14,6 @@ import pytest
 from ppbench import cli, run
 from ppbench.app import config
 from ppbench.app.results_dir import new_results_dir
-from tests.helpers.command import run_command
 
 SMALL = ("dataset=digits", "task.n_samples=20", "measure.repetitions=1", "measure.calibrate=false")
 MLP = ("model=mlp", *SMALL)
@@ -27,8 +26,6 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def ppbench(*arguments: str, cwd: Path, shell: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     """A process of its own; `shell` is what follows the command, such as a pipe."""
-    if not (shell or environment):
-        return run_command(*arguments, cwd=cwd)
     command = [sys.executable, "-m", "ppbench.cli", *arguments]
     if shell:
         command = ["bash", "-c", f'set -o pipefail; "$0" "$@" {shell}', *command]

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from ppbench.bundle import Tree
+import dataclasses
+
+from ppbench.launch.reports import Counts, EngineSocket, Traffic
 from ppbench.measure.readings import counts_move
 
 
-def counts(engine_bytes: int = 0, packets: tuple[int, int] | None = None, unacknowledged: int = 0) -> dict[str, Tree]:
+def counts(engine_bytes: int = 0, packets: tuple[int, int] | None = None, unacknowledged: int = 0) -> dict[str, Counts]:
     """Of a dealer and a coordinator: bytes of the dealer's engine, and packets that the one sent and the other got."""
-    sockets = [{"local": "a:1", "remote": "b:2", "sent": engine_bytes, "received": 0}] if engine_bytes else []
-    channels: list[Tree] = [{}, {}]
+    sockets = [EngineSocket("a:1", "b:2", engine_bytes, 0)] if engine_bytes else []
+    plain = Traffic(0, 0, 0, 0, 0, 0, "tcp_info")
+    one = other = plain
     if packets:
         sent, received = packets
-        channels = [
-            {"wire_packets_sent": sent, "wire_packets_received": 0},
-            {"wire_packets_sent": 0, "wire_packets_received": received},
-        ]
+        one = dataclasses.replace(plain, wire_packets_sent=sent, wire_packets_received=0)
+        other = dataclasses.replace(plain, wire_packets_sent=0, wire_packets_received=received)
     return {
-        "dealer": {"channels": {"coordinator": channels[0]}, "engine": sockets, "unacknowledged": unacknowledged},
-        "coordinator": {"channels": {"dealer": channels[1]}, "engine": [], "unacknowledged": 0},
+        "dealer": Counts({"coordinator": one}, unacknowledged, sockets),
+        "coordinator": Counts({"dealer": other}),
     }
 
 

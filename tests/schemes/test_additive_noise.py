@@ -49,7 +49,6 @@ def test_with_little_noise_it_answers_as_the_model_does(tmp_path: Path) -> None:
     assert measured.up_message_bytes_per_sample == 4 * 64
     assert measured.down_message_bytes_per_sample == 1
     assert measured.setup_down_bytes == 0
-    assert measured.participant_peak_rss_bytes < 80e6 < measured.coordinator_peak_rss_bytes
 
 
 @pytest.mark.parametrize("mechanism", ["laplace", "gaussian"])

@@ -88,9 +88,9 @@ def test_a_pool_gives_each_sample_one_of_its_nets(tmp_path: Path) -> None:
     assert 0.2 < np.mean(same) < 0.5
 
 
-def test_only_participants_that_need_torch_pay_for_it(tmp_path: Path) -> None:
+def test_nobody_imports_torch_who_only_answers(tmp_path: Path) -> None:
     measured = row(measure(OBFNET, tmp_path))
-    assert measured.participant_peak_rss_bytes < 80e6 < measured.coordinator_peak_rss_bytes
+    assert max(measured.participant_peak_rss_bytes, measured.coordinator_peak_rss_bytes) < 80e6
 
 
 @pytest.mark.parametrize("scheme", [Plaintext(), Local(), OBFNET], ids=lambda scheme: scheme.name)

@@ -171,7 +171,7 @@ def test_the_kernel_counts_what_the_channel_frames(size: str) -> None:
             assert framed == (wanted if wanted > overhead else n_bytes + overhead)
             assert (payload.sent, payload.received, payload.source) == (framed, framed, KERNEL)
             assert (other.sent, other.received, other.source) == (framed, framed, CHANNEL)
-            traffic = channel.traffic
+            traffic = channel.counts
             assert (traffic.messages_sent, traffic.messages_received) == (1, 1)
             assert (traffic.message_bytes_sent, traffic.message_bytes_received) == (n_bytes, n_bytes)
 

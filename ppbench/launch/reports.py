@@ -1,0 +1,127 @@
+"""What a party tells the harness at a barrier, as both of them know it: what a stage came to, and its counts."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from ppbench.bundle import Array, Tree
+from ppbench.meter import Cost
+
+
+class _Told:
+    """A dataclass that crosses a control connection as a tree, its fields by name."""
+
+    def to_tree(self) -> Tree:
+        """All fields, those that are told themselves as trees."""
+        return {name: _plain(value) for name, value in vars(self).items()}
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {name: _plain(field) for name, field in vars(value).items()}
+    if isinstance(value, dict):
+        return {name: _plain(field) for name, field in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+@dataclasses.dataclass
+class StageReport(_Told):
+    """What one stage came to at one party."""
+
+    cost: Cost
+    channel_cpu_s: float = 0.0
+    """CPU spent in channels, which is part of the cost."""
+    cpu_is_known: bool = True
+    """Whether the CPU time is the party's own: of who serves in a shared process it cannot be told."""
+    batch_wall_s: list[tuple[int, float]] = dataclasses.field(default_factory=list)
+    """(index of the batch, seconds in the role's `online` or `offline`)."""
+    rounds: list[tuple[int, int]] = dataclasses.field(default_factory=list)
+    """(index of the batch, depth on the critical path at its end)."""
+    answers: list[Array] = dataclasses.field(default_factory=list)
+    """Labels, one array a batch of its own."""
+    logits: list[Array] = dataclasses.field(default_factory=list)
+    """As many arrays, or none if the participant does not learn them."""
+    guesses: list[tuple[str, int, Array]] = dataclasses.field(default_factory=list)
+    """(owner, index of the first sample, (n, d) what the party takes its samples for)."""
+    published: dict[str, Array] = dataclasses.field(default_factory=dict)
+    """By name."""
+    engine_bytes: int | None = None
+    """What its engine says of itself that it sent and received."""
+
+    @classmethod
+    def from_tree(cls, tree: Tree) -> StageReport:
+        """What `to_tree` took apart; pairs come back as lists."""
+        return cls(**{**tree, "cost": Cost(**tree["cost"])})
+
+
+@dataclasses.dataclass(frozen=True)
+class Traffic:
+    """What one party exchanged with one peer."""
+
+    messages_sent: int
+    messages_received: int
+    message_bytes_sent: int
+    message_bytes_received: int
+    payload_bytes_sent: int
+    payload_bytes_received: int
+    source: str
+    """Who counted the payload: `tcp_info`, `engine_tcp_info` for an engine's own sockets, or `channel`."""
+    wire_bytes_sent: int | None = None
+    """IP packets with all headers, whoever's sockets they came from; None where no interface counts them."""
+    wire_bytes_received: int | None = None
+    wire_packets_sent: int | None = None
+    wire_packets_received: int | None = None
+
+    def since(self, before: Traffic) -> Traffic:
+        """What came after `before`, a count of the same pair."""
+        return dataclasses.replace(
+            self,
+            **{
+                name: value - getattr(before, name)
+                for name, value in vars(self).items()
+                if name != "source" and value is not None
+            },
+        )
+
+    def with_engine(self, engine: Traffic) -> Traffic:
+        """With the payload of an engine's own sockets to the same peer."""
+        return dataclasses.replace(
+            self,
+            payload_bytes_sent=self.payload_bytes_sent + engine.payload_bytes_sent,
+            payload_bytes_received=self.payload_bytes_received + engine.payload_bytes_received,
+            source=f"{self.source}+{engine.source}",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class EngineSocket:
+    """A connection of an engine's own, by its two ends as `host:port`, and its payload in bytes since it was opened."""
+
+    local: str
+    remote: str
+    sent: int
+    received: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts(_Told):
+    """All counts of one party since the run began, read while nobody sends."""
+
+    channels: dict[str, Traffic] = dataclasses.field(default_factory=dict)
+    """By peer."""
+    unacknowledged: int = 0
+    """Segments of its connections, where packets are counted."""
+    engine: list[EngineSocket] = dataclasses.field(default_factory=list)
+    serving: StageReport | None = None
+    """What a party that serves has cost in the stage up to now."""
+
+    @classmethod
+    def from_tree(cls, tree: Tree) -> Counts:
+        """What `to_tree` took apart."""
+        return cls(
+            channels={peer: Traffic(**count) for peer, count in tree["channels"].items()},
+            unacknowledged=tree["unacknowledged"],
+            engine=[EngineSocket(**socket) for socket in tree["engine"]],
+            serving=None if tree["serving"] is None else StageReport.from_tree(tree["serving"]),
+        )
