@@ -205,7 +205,7 @@ def test_when_the_harness_is_killed_at_any_moment_of_preparation_nobody_is_left(
 @pytest.mark.parametrize("stage", ["prepare", "setup"])
 def test_when_the_harness_is_killed_what_its_children_started_dies_too(tmp_path: Path, marker: str, stage: str) -> None:
     program = (
-        "import pathlib; from ppbench import experiment; from tests.faults.scheme import Faulty;"
+        "import pathlib; from ppbench.measure import experiment; from tests.faults.scheme import Faulty;"
         "from tests.faults.job import faulty_job;"
         f"experiment.run(faulty_job(Faulty(stage={stage!r}, fault='grandchildren')), pathlib.Path({str(tmp_path)!r}))"
     )
