@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: bench test lint lowest spu clean
+.PHONY: bench test lint lowest spu hooks clean clean-cache
+
+# For pytest: make test ARGS='-k mpc'
+ARGS ?=
 
 bench: $(VENV)/.installed
 	$(BIN)/ppbench run -m +experiment=quickstart
 
 test: $(VENV)/.installed lint spu
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -33,5 +36,14 @@ spu: $(VENV)/.installed
 	{ "$$folder/bin/python" -c "import spu" 2>/dev/null || \
 	{ $(PYTHON) -m venv "$$folder" && "$$folder/bin/python" -m pip install spu==0.9.5 cryptography; }; }
 
+# What `make lint` checks, before each commit.
+hooks: $(VENV)/.installed
+	$(BIN)/pip install pre-commit
+	$(BIN)/pre-commit install
+
 clean:
 	rm -rf $(VENV)
+
+# Data sets, trained models, what schemes prepared, and SPU's environment: all of it is made again when it is needed.
+clean-cache: $(VENV)/.installed
+	rm -rf "$$($(BIN)/python -c 'from ppbench.cache import cache_dir; print(cache_dir())')"

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ppbench import records
+from ppbench import store
 from ppbench.errors import PpbenchError
 from ppbench.measure import provenance
 from ppbench.measure.machine import cpu
@@ -96,7 +96,7 @@ def _job(scheme: str, link: str, folder: Path) -> JobRecord:
     run = subprocess.run([sys.executable, "-m", "ppbench.cli", "run", *overrides], capture_output=True, text=True)
     if run.returncode:
         raise PpbenchError(f"{' '.join(overrides)}: {run.stdout}{run.stderr}")
-    (job,) = records.read_all(results_dir)
+    (job,) = store.read_all(results_dir)
     print(f"measured {scheme} {link}", flush=True)
     return job
 

@@ -14,13 +14,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ppbench import records
+from ppbench import records, store
 from ppbench.cache import digest
 
 
 def make(folder: Path, source: Path, n_jobs: int) -> int:
     """Write so many jobs; returns the number of their records."""
-    jobs = records.read_all(source)
+    jobs = store.read_all(source)
     n_records = 0
     for i in range(n_jobs):
         job = jobs[i % len(jobs)]

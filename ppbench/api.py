@@ -12,8 +12,9 @@ from ppbench.app.report import write_report
 from ppbench.app.results_dir import make, new_results_dir
 from ppbench.app.runner import prepare_jobs, run_job
 from ppbench.launch.wires import shut_wires
-from ppbench.records import read_all, tidy
+from ppbench.records import tidy
 from ppbench.report.summary import summary
+from ppbench.store import read_all
 
 
 def run(*overrides: str, results_dir: str | Path | None = None) -> pd.DataFrame:

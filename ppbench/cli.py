@@ -20,6 +20,7 @@ _COMMANDS = {
     "list": "schemes, data sets, models, wires, links and devices, and whether they can run here",
     "participant": "take part as the IoT device in the runs of a harness on another machine (wire=remote)",
     "report": "write the tables and pictures of a results folder anew",
+    "pack": "put the jobs of a results folder into two files, which `ppbench report` reads as it reads their folders",
     "check": "run the conformance checks on a scheme, a data set or a model",
     "doctor": "the machine, the versions, and what is missing",
 }
@@ -92,7 +93,7 @@ def _parsed(given: list[str]) -> tuple[argparse.Namespace, list[str]]:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in _COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text, add_help=name != "run")
-        if name == "report":
+        if name in ("report", "pack"):
             command.add_argument("results_dir", type=Path, metavar="DIR")
         elif name == "participant":
             command.add_argument("--connect", required=True, metavar="HOST:PORT", help="where the harness listens")
@@ -133,6 +134,11 @@ def _dispatch(parsed: argparse.Namespace, given: list[str]) -> int:
 
         for path in write_report(parsed.results_dir):
             print(path)
+        return 0
+    if parsed.command == "pack":
+        from ppbench.store import pack
+
+        print(f"packed {pack(parsed.results_dir)} jobs of {parsed.results_dir}")
         return 0
     if parsed.command == "check":
         from ppbench.app.check import print_check

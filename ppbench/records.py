@@ -7,7 +7,6 @@ import dataclasses
 import hashlib
 import io
 import json
-import logging
 import math
 import operator
 import os
@@ -21,11 +20,12 @@ import pydantic
 from ppbench.bundle import write_atomically
 from ppbench.errors import PpbenchError
 
-log = logging.getLogger(__name__)
-
 SCHEMA_VERSION = 1
 JOB_FILE = "job.json"
 RECORDS_FILE = "records.csv"
+
+UNREADABLE = (OSError, ValueError, RecursionError, csv.Error, PpbenchError)
+"""What reading a file may raise that somebody else wrote, or nobody to its end."""
 
 Status = Literal["ok", "failed", "unavailable"]
 Stage = Literal["model", "prepare", "setup", "train", "offline", "online", "job"]
@@ -184,15 +184,42 @@ def write(results_dir: Path, job: JobRecord) -> Path:
     The job file says how many records there are, and their digest. Raises PpbenchError if a file cannot be written.
     """
     folder = make_folder(results_dir, job.folder)
-    table = csv_lines([RECORD_COLUMNS, *map(_written, job.records)]).encode()
+    document, table = taken_apart(job)
+    write_file(folder / RECORDS_FILE, table)
+    write_file(folder / JOB_FILE, (json.dumps(document, indent=1) + "\n").encode())
+    return folder
+
+
+def taken_apart(job: JobRecord) -> tuple[dict[str, Any], bytes]:
+    """All but its records, as JSON holds it, with their number and digest; and the records as CSV."""
+    table = csv_lines([RECORD_COLUMNS, *map(cells, job.records)]).encode()
     document = {
         **job.model_dump(mode="json", exclude={"records"}),
         "n_records": len(job.records),
         "records_sha256": hashlib.sha256(table).hexdigest(),
     }
-    write_file(folder / RECORDS_FILE, table)
-    write_file(folder / JOB_FILE, (json.dumps(document, indent=1) + "\n").encode())
-    return folder
+    return document, table
+
+
+def checked_document(document: Any) -> dict[str, Any]:
+    """What is to be a job's, without its records. Raises ValueError if it is no job's, or another version's."""
+    if not isinstance(document, dict):
+        raise ValueError("it holds no job")
+    if document.get("schema_version") != SCHEMA_VERSION:
+        raise ValueError(f"schema_version {document.get('schema_version')}; this version reads {SCHEMA_VERSION}")
+    return document
+
+
+def put_together(document: Mapping[str, Any], table: bytes) -> JobRecord:
+    """What `taken_apart` took apart. Raises ValueError if they are not right, or not of one job."""
+    told = {key: value for key, value in document.items() if key not in ("n_records", "records_sha256")}
+    rows = _rows(table.decode())
+    if (n_records := document.get("n_records", len(rows))) != len(rows):
+        raise ValueError(f"it holds {len(rows)} records; {JOB_FILE} says {n_records}")
+    digest = hashlib.sha256(table).hexdigest()
+    if document.get("records_sha256", digest) != digest:
+        raise ValueError(f"it is not what {JOB_FILE} says: the digests differ")
+    return JobRecord.model_validate({**told, "records": rows})
 
 
 def write_file(path: Path, content: bytes | Iterable[bytes]) -> None:
@@ -210,57 +237,11 @@ def read(folder: Path) -> JobRecord:
     """
     path = folder / JOB_FILE
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(document, dict):
-            raise ValueError("it holds no job")
-        if document.get("schema_version") != SCHEMA_VERSION:
-            raise ValueError(f"schema_version {document.get('schema_version')}; this version reads {SCHEMA_VERSION}")
-        n_records, digest = document.pop("n_records", None), document.pop("records_sha256", None)
+        document = checked_document(json.loads(path.read_text(encoding="utf-8")))
         path = folder / RECORDS_FILE
-        content = path.read_bytes()
-        rows = _rows(content.decode())
-        if n_records is not None and len(rows) != n_records:
-            raise ValueError(f"it holds {len(rows)} records; {JOB_FILE} says {n_records}")
-        if digest is not None and hashlib.sha256(content).hexdigest() != digest:
-            raise ValueError(f"it is not what {JOB_FILE} says: the digests differ")
-        return JobRecord.model_validate({**document, "records": rows})
-    except (OSError, ValueError, RecursionError, csv.Error, PpbenchError) as error:
-        raise PpbenchError(f"{_culprit(path, error)} cannot be read: {_fault(error)}") from error
-
-
-def read_all(results_dir: Path) -> list[JobRecord]:
-    """The jobs of a results folder that can be read, in the order they were started; a warning names each other one.
-
-    A copy of a job is another one. Raises PpbenchError if there is none.
-    """
-    try:
-        folders = sorted(path for path in results_dir.iterdir() if path.is_dir() and _has_job_file(path))
-    except OSError as error:
-        raise PpbenchError(f"{results_dir} cannot be read: {error.strerror}") from error
-    if not folders:
-        raise PpbenchError(f"{results_dir} holds no results: there is no */{JOB_FILE} in it")
-    by_id: dict[str, tuple[Path, JobRecord]] = {}
-    faults = []
-    for folder in folders:
-        try:
-            job = read(folder)
-        except PpbenchError as error:
-            faults.append(str(error))
-            continue
-        other = by_id.get(job.id)
-        if other is None:
-            by_id[job.id] = folder, job
-            continue
-        # Of two that are the same job, the one in its own folder is no copy.
-        copy = folder if folder.name != job.folder else other[0]
-        by_id[job.id] = other if copy is folder else (folder, job)
-        faults.append(f"{copy / JOB_FILE} is left out: {by_id[job.id][0].name} is the same job")
-    if not by_id:
-        others = f" (and {len(faults) - 1} more like it)" if len(faults) > 1 else ""
-        raise PpbenchError(f"{results_dir} holds no results that can be read: {faults[0]}{others}")
-    for fault in faults:
-        log.warning("%s", fault)
-    return sorted((job for _, job in by_id.values()), key=lambda job: job.provenance.started_at)
+        return put_together(document, path.read_bytes())
+    except UNREADABLE as error:
+        raise PpbenchError(f"{_culprit(path, error)} cannot be read: {fault(error)}") from error
 
 
 _JOB_COLUMNS = ("scheme", "variant", "dataset", "model", "task", "seed")
@@ -280,7 +261,7 @@ def tidy_csv(jobs: Iterable[JobRecord]) -> Iterator[bytes]:
     yield csv_lines([TIDY_COLUMNS]).encode()
     for job in jobs:
         asked = _asked(job)
-        yield csv_lines((*asked, *_written(record)) for record in job.records).encode()
+        yield csv_lines((*asked, *cells(record)) for record in job.records).encode()
 
 
 def csv_lines(rows: Iterable[tuple[Any, ...]]) -> str:
@@ -300,8 +281,8 @@ def _asked(job: JobRecord) -> tuple[Any, ...]:
     return job.id, *(getattr(job, column) for column in _JOB_COLUMNS)
 
 
-def _written(record: Record) -> tuple[Any, ...]:
-    """A count is written as the integer that it is."""
+def cells(record: Record) -> tuple[Any, ...]:
+    """A record as a line of CSV; a count is written as the integer that it is."""
     values = _values(record)
     if not record.value.is_integer() or abs(record.value) > _LARGEST_COUNT:
         return values
@@ -324,17 +305,6 @@ def _rows(text: str) -> list[dict[str, str]]:
     return rows
 
 
-def _has_job_file(folder: Path) -> bool:
-    """Whether there is something of that name, even if it cannot be read."""
-    try:
-        os.lstat(folder / JOB_FILE)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
 def _culprit(path: Path, error: Exception) -> Path:
     """The file that an error is about: what is wrong with the job itself shows only when both files have been read."""
     if isinstance(error, pydantic.ValidationError) and error.errors()[0]["loc"][:1] != ("records",):
@@ -342,8 +312,8 @@ def _culprit(path: Path, error: Exception) -> Path:
     return path
 
 
-def _fault(error: Exception) -> str:
-    """In one line."""
+def fault(error: Exception) -> str:
+    """What is wrong with a file, in one line."""
     if isinstance(error, pydantic.ValidationError):
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

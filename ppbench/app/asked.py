@@ -6,8 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ppbench import records
-from ppbench.errors import PpbenchError
+from ppbench import records, store
 from ppbench.measure.job import Job
 from ppbench.records import JobRecord
 
@@ -54,14 +53,11 @@ class AskedJobs:
         return Outcome(ended, left_out)
 
     def _record(self, results_dir: Path, job_id: str) -> JobRecord | None:
-        file = self._file(results_dir, job_id)
-        try:
-            record = records.read(file.parent)
-        except PpbenchError:
+        record = store.find(results_dir, self._jobs[results_dir, job_id].scheme.name, job_id)
+        if record is None:
             return None
-        is_new = _written(file) != self._before[results_dir, job_id]
-        is_asked = record.id == job_id and (is_new or (self._resume and record.status == "ok"))
-        return record if is_asked else None
+        is_new = _written(self._file(results_dir, job_id)) != self._before[results_dir, job_id]
+        return record if is_new or (self._resume and record.status == "ok") else None
 
     def _file(self, results_dir: Path, job_id: str) -> Path:
         scheme = self._jobs[results_dir, job_id].scheme.name

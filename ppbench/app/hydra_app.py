@@ -24,7 +24,7 @@ from ppbench.app.runner import run_job
 from ppbench.errors import ConfigError, PpbenchError, told
 from ppbench.launch.wires import shut_wires
 from ppbench.profiles import CONF_DIR
-from ppbench.records import read_all
+from ppbench.store import read_all
 
 _OTHER_WORK = ("help", "hydra_help", "cfg", "info", "shell_completion")
 """Flags of Hydra's that ask for something else than jobs."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ppbench.records import read_all
 from ppbench.report.compute import compute_per_party
 from ppbench.report.figures import accuracy_vs_bytes
 from ppbench.report.groups import grouped
@@ -14,6 +13,7 @@ from ppbench.report.paper.figures import figure3, figure4
 from ppbench.report.style import write_picture
 from ppbench.report.summary import write_tables
 from ppbench.report.sweeps import write_sweeps
+from ppbench.store import read_all
 from ppbench.taxonomy.write import write_taxonomy_report
 
 

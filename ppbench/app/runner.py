@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from ppbench import records
+from ppbench import store
 from ppbench.app.display import Display
-from ppbench.errors import PpbenchError
 from ppbench.measure import experiment
 from ppbench.measure.job import Job
 from ppbench.measure.prepare import prepare_all
@@ -35,11 +34,8 @@ def run_job(job: Job, results_dir: Path, resume: bool, display: Display) -> JobR
 
 def measured_before(job: Job, results_dir: Path) -> JobRecord | None:
     """The record of the same configuration in the same folder, if it was measured well and can still be read."""
-    try:
-        done = records.read(results_dir / records.folder_name(job.scheme.name, job.id))
-    except PpbenchError:
-        return None
-    return done if done.id == job.id and done.status == "ok" else None
+    done = store.find(results_dir, job.scheme.name, job.id)
+    return done if done and done.status == "ok" else None
 
 
 def _outcome(record: JobRecord) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ppbench import units
 from ppbench.records import write_file
 from ppbench.report.groups import Group
+from ppbench.report.origin import origin
 from ppbench.report.table import markdown_table
 from ppbench.taxonomy.labels import CommunicationLabel, ComputationLabel
 from ppbench.taxonomy.rows import TaxonomyRow
@@ -36,7 +37,8 @@ def write_overview(rows: Sequence[TaxonomyRow], results_dir: Path) -> list[Path]
     """Write the table of one results folder; returns its path."""
     path = results_dir / "overview.md"
     lines = markdown_table(_HEADER, [_cells(row) for row in rows], 1)
-    write_file(path, "\n".join([*lines, "", _NOTE, ""]).encode())
+    made = origin(job for row in rows for job in row.group.jobs)
+    write_file(path, "\n".join([*lines, "", _NOTE, "", made, ""]).encode())
     return [path]
 
 

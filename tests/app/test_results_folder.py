@@ -20,7 +20,7 @@ import pytest
 from matplotlib.image import imread
 
 import ppbench
-from ppbench import records
+from ppbench import records, store
 from ppbench.cli import main
 from ppbench.data.digits import Digits
 from ppbench.errors import PpbenchError
@@ -51,7 +51,7 @@ def report(folder: Path, limit_bytes: int | None = None) -> subprocess.Completed
 @pytest.fixture
 def job() -> JobRecord:
     """A job that was measured."""
-    return next(job for job in records.read_all(FIXTURE) if job.status == "ok")
+    return next(job for job in store.read_all(FIXTURE) if job.status == "ok")
 
 
 def cut(path: Path, n_bytes: int) -> None:
@@ -165,7 +165,7 @@ def test_a_folder_that_an_old_version_poisoned_reports_and_measures_on(
 def test_old_results_and_new_ones_are_one_folder(job: JobRecord, tmp_path: Path) -> None:
     shutil.copytree(FIXTURE, tmp_path, dirs_exist_ok=True)
     records.write(tmp_path, job.model_copy(update={"id": "new"}))
-    assert sorted(ppbench.load_summary(tmp_path).job) == sorted(["new", *(j.id for j in records.read_all(FIXTURE))])
+    assert sorted(ppbench.load_summary(tmp_path).job) == sorted(["new", *(j.id for j in store.read_all(FIXTURE))])
 
 
 def test_what_can_be_read_nowhere_is_an_error_of_one_line(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ppbench import records
+from ppbench import records, store
 from ppbench.measure import experiment
 from tests.faults.job import DEADLINE_S, faulty_job
 from tests.faults.scheme import SLEEPER, Faulty, HungUp
@@ -73,7 +73,7 @@ def test_without_a_loopback_there_is_one_line(tmp_path: Path, marker: str) -> No
         pytest.skip("no namespaces here")
     asked = ["run", "scheme=plaintext", "dataset=digits", "model=mlp", "model.epochs=1", f"results_dir={tmp_path}"]
     ran = subprocess.run([*command, sys.executable, "-m", "ppbench.cli", *asked], capture_output=True, timeout=100)
-    (told,) = (read.reason for read in records.read_all(tmp_path))
+    (told,) = (read.reason for read in store.read_all(tmp_path))
     assert re.match(r"no loopback for the parties to meet on: 127\.0\.0\.1 does not answer \(", told)
     assert ran.returncode == 1
     assert b"Traceback" not in ran.stdout + ran.stderr

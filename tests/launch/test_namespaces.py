@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ppbench import records
+from ppbench import store
 from ppbench.errors import PeerGone, UnavailableError
 from ppbench.launch.namespace_network import NamespaceNetwork
 from ppbench.measure import experiment
@@ -224,7 +224,7 @@ def test_where_user_namespaces_are_forbidden_the_job_is_unavailable(tmp_path: Pa
     job = ["scheme=plaintext", "dataset=digits", "model=mlp", "wire=namespaces", f"results_dir={tmp_path}"]
     command = [sys.executable, "-c", FORBIDDEN, "run", *job]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_S, check=False)
-    (record,) = records.read_all(tmp_path)
+    (record,) = store.read_all(tmp_path)
     assert record.status == "unavailable", ran.stderr
     assert "wire=namespaces cannot run here: this system forbids user namespaces" in record.reason
     assert "bytes with headers cannot be counted: wire=namespaces cannot run here" in ran.stdout

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import ppbench
-from ppbench import cli, records
+from ppbench import cli, store
 from ppbench.data.digits import Digits
 from ppbench.errors import ConfigError
 from ppbench.launch.door import Door, RemoteOptions, close_door, open_door
@@ -138,7 +138,7 @@ def test_a_sweep_over_a_network_gives_the_bytes_of_this_machine(tmp_path: Path, 
         network.close()
     assert far.returncode == 0
     assert said[-1] == "ppbench participant: the harness says that it is over"
-    measured = records.read_all(tmp_path / "remote")
+    measured = store.read_all(tmp_path / "remote")
     assert [one.scheme for one in measured] == ["plaintext", "obfnet"]
     for one in measured:
         unseen = {**one.config["measure"], "view_batches": 0}

@@ -30,7 +30,8 @@ from ppbench.modelled.link_cost import (
 )
 from ppbench.models.mlp import Mlp
 from ppbench.profiles import CONF_DIR
-from ppbench.records import JobRecord, read_all
+from ppbench.records import JobRecord
+from ppbench.store import read_all
 from schemes.mpc import Mpc
 from schemes.plaintext import Plaintext
 from tests.helpers.paths import RESULTS

@@ -23,8 +23,9 @@ from ppbench.modelled.device_cost import DeviceCost, Estimate, device_cost, infe
 from ppbench.modelled.devices import Device, devices, load_device
 from ppbench.modelled.link_cost import links, load_link
 from ppbench.models.mlp import Mlp
-from ppbench.records import JobRecord, Machine, Record, read_all
+from ppbench.records import JobRecord, Machine, Record
 from ppbench.scheme import Arithmetic, Scheme
+from ppbench.store import read_all
 from schemes.local import Local
 from schemes.obfnet import ObfNet
 from schemes.plaintext import Plaintext

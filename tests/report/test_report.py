@@ -13,7 +13,7 @@ import pytest
 from matplotlib.image import imread
 
 import ppbench
-from ppbench import records, units
+from ppbench import records, store, units
 from ppbench.app import config
 from ppbench.app.report import write_report
 from ppbench.records import RECORD_COLUMNS, JobRecord
@@ -84,7 +84,7 @@ def test_failed_job_has_empty_cells_and_a_reason(results: Path) -> None:
 
 def test_records_table_has_every_value_once(results: Path) -> None:
     table = pd.read_csv(results / "records.csv")
-    assert len(table) == sum(len(job.records) for job in records.read_all(results))
+    assert len(table) == sum(len(job.records) for job in store.read_all(results))
     assert set(RECORD_COLUMNS) < set(table.columns)
 
 
@@ -126,7 +126,7 @@ def test_report_is_the_same_every_time(results: Path) -> None:
 
 
 def test_pictures_need_their_data(results: Path, tmp_path: Path) -> None:
-    for job in records.read_all(results):
+    for job in store.read_all(results):
         if job.scheme == "local":
             records.write(tmp_path, job)
     written = {path.name for path in write_report(tmp_path)}
@@ -135,7 +135,7 @@ def test_pictures_need_their_data(results: Path, tmp_path: Path) -> None:
 
 
 def test_text_table_is_aligned_and_groups_seeds(results: Path) -> None:
-    text = text_table(records.read_all(results))
+    text = text_table(store.read_all(results))
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len({len(row) for row in rows}) == 1
     assert len({tuple(i for i, sign in enumerate(row) if sign == "|") for row in rows}) == 1
@@ -151,7 +151,7 @@ def test_text_table_is_aligned_and_groups_seeds(results: Path) -> None:
 
 
 def test_group_takes_the_median_over_seeds(results: Path) -> None:
-    groups = {group.label: group for group in grouped(records.read_all(results))}
+    groups = {group.label: group for group in grouped(store.read_all(results))}
     obfnet = groups["obfnet"]
     assert obfnet.n_seeds == 2
     assert obfnet.median("accuracy") == pytest.approx(np.mean(obfnet.values("accuracy")))
@@ -159,7 +159,7 @@ def test_group_takes_the_median_over_seeds(results: Path) -> None:
 
 
 def test_group_label_tells_jobs_apart_that_share_a_variant(results: Path) -> None:
-    plaintext = next(job for job in records.read_all(results) if job.scheme == "plaintext")
+    plaintext = next(job for job in store.read_all(results) if job.scheme == "plaintext")
     other = plaintext.model_copy(
         update={"id": "0", "config": {**plaintext.config, "task": {**plaintext.config["task"], "batch_size": 1}}}
     )
@@ -170,7 +170,7 @@ def test_group_label_tells_jobs_apart_that_share_a_variant(results: Path) -> Non
 
 
 def test_paper_comparison_is_only_for_the_papers_task(results: Path) -> None:
-    jobs = records.read_all(results)
+    jobs = store.read_all(results)
     assert paper_comparison(grouped(jobs), results).empty
     assert not (results / "paper_comparison.csv").exists()
     pretended = [_on_mnist(job) for job in jobs]
@@ -189,7 +189,7 @@ def test_paper_comparison_is_only_for_the_papers_task(results: Path) -> None:
 
 
 def test_paper_comparison_is_written_beside_the_tables(results: Path, tmp_path: Path) -> None:
-    for job in records.read_all(results):
+    for job in store.read_all(results):
         records.write(tmp_path, _on_mnist(job))
     written = {path.name for path in write_report(tmp_path)}
     assert {"paper_comparison.csv", "paper_comparison.md"} <= written
@@ -202,7 +202,7 @@ def test_paper_comparison_is_written_beside_the_tables(results: Path, tmp_path: 
 
 def test_results_of_version_1_can_be_read(tmp_path: Path) -> None:
     shutil.copytree(FIXTURE, tmp_path, dirs_exist_ok=True)
-    jobs = {job.scheme: job for job in records.read_all(tmp_path)}
+    jobs = {job.scheme: job for job in store.read_all(tmp_path)}
     assert {name: job.status for name, job in jobs.items()} == {"plaintext": "ok", "obfnet": "failed"}
     table = ppbench.load_summary(tmp_path).set_index("scheme")
     assert table.loc["plaintext", "accuracy"] == pytest.approx(0.975)
@@ -253,7 +253,7 @@ def _on_mnist(job: JobRecord) -> JobRecord:
 
 def test_a_sweep_is_drawn_against_the_option_it_varies(tmp_path: Path) -> None:
     ppbench.run("scheme=obfnet", "scheme.raw_fraction=0.25,0.5,1.0", "scheme.epochs=1", *TASK, results_dir=tmp_path)
-    (sweep,) = sweeps(grouped(records.read_all(tmp_path)), "accuracy")
+    (sweep,) = sweeps(grouped(store.read_all(tmp_path)), "accuracy")
     assert (sweep.scheme, sweep.option) == ("obfnet", "scheme.raw_fraction")
     (line,) = sweep.lines
     assert [number for number, _ in line.points] == [0.25, 0.5, 1.0]
@@ -261,5 +261,5 @@ def test_a_sweep_is_drawn_against_the_option_it_varies(tmp_path: Path) -> None:
 
 
 def test_nothing_that_was_not_swept_is_drawn_against_an_option(results: Path) -> None:
-    assert sweeps(grouped(records.read_all(results)), "accuracy") == []
+    assert sweeps(grouped(store.read_all(results)), "accuracy") == []
     assert not (results / "accuracy_vs_options.png").exists()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy import stats  # type: ignore[import-untyped]
 
-from ppbench import bundle, records
+from ppbench import bundle, store
 from ppbench.app.report import write_report
 from ppbench.data.adult import Adult
 from ppbench.data.dataset import Column, Dataset, Split
@@ -282,7 +282,7 @@ def test_the_error_is_drawn_against_the_number_of_queries(tmp_path: Path) -> Non
         errors[n_queries] = found["published_mean_absolute_error"]
     assert errors[64] > errors[8], "about 640 and 80 records"
     assert "released_error_vs_options.png" in {path.name for path in write_report(tmp_path)}
-    drawn = [x.median("published_mean_absolute_error") for x in grouped(records.read_all(tmp_path))]
+    drawn = [x.median("published_mean_absolute_error") for x in grouped(store.read_all(tmp_path))]
     assert drawn == list(errors.values())
 
 

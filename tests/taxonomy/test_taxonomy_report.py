@@ -13,7 +13,7 @@ from matplotlib.image import imread
 from omegaconf import OmegaConf
 
 import ppbench
-from ppbench import records
+from ppbench import store
 from ppbench.app import config
 from ppbench.app.display import Quiet
 from ppbench.app.report import write_report
@@ -155,7 +155,7 @@ def test_svg_holds_its_labels_as_text(results: Path, name: str, texts: set[str])
 
 
 def test_nothing_is_written_without_calibration_or_plaintext(results: Path, tmp_path: Path) -> None:
-    jobs = records.read_all(results)
+    jobs = store.read_all(results)
     assert write_taxonomy_report(grouped([job for job in jobs if job.scheme != "plaintext"]), tmp_path) == []
     uncalibrated = [
         job.model_copy(update={"records": [r for r in job.records if not r.metric.startswith("calibration")]})
@@ -166,7 +166,7 @@ def test_nothing_is_written_without_calibration_or_plaintext(results: Path, tmp_
 
 
 def test_the_same_jobs_give_the_same_tables(results: Path, tmp_path: Path) -> None:
-    write_taxonomy_report(grouped(records.read_all(results)), tmp_path)
+    write_taxonomy_report(grouped(store.read_all(results)), tmp_path)
     for name in TABLES:
         assert (tmp_path / name).read_bytes() == (results / name).read_bytes()
 
@@ -174,7 +174,7 @@ def test_the_same_jobs_give_the_same_tables(results: Path, tmp_path: Path) -> No
 def test_a_scheme_that_is_not_installed_here_has_no_papers_label(results: Path, tmp_path: Path) -> None:
     jobs = [
         job.model_copy(update={"scheme": "theirs"}) if job.scheme == "random_projection" else job
-        for job in records.read_all(results)
+        for job in store.read_all(results)
     ]
     assert write_taxonomy_report(grouped(jobs), tmp_path)
     theirs = [row for row in read_rows(tmp_path).values() if row["scheme"] == "theirs"]
@@ -194,7 +194,7 @@ def test_the_experiment_measures_every_scheme_beside_plaintext_in_its_batch_size
 
 
 def test_short_names_are_those_of_the_choices_on_the_command_line(results: Path) -> None:
-    job = next(job for job in records.read_all(results) if job.scheme == "plaintext")
+    job = next(job for job in store.read_all(results) if job.scheme == "plaintext")
     config.register()
     for choice, name in (
         ("scheme=barni_paillier", "barni_paillier"),

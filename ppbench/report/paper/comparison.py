@@ -24,6 +24,8 @@ N_TEST = 10_000
 _MIB = 2**20
 
 COLUMNS = ("quantity", "unit", "paper", "measured", "difference", "n", "min", "max")
+_PAPERS_SCHEMES = ("plaintext", "local", "obfnet")
+"""What a results folder about the paper holds."""
 _NOTES = f"""\
 n is the number of networks that a mean is over, each trained from its own seed; min and max are over them.
 Learnable parameters are counted in what the participant received, and the volume is the TCP payload of that download,
@@ -33,10 +35,13 @@ networks were trained. {NOT_MEASURED} stands for what was not measured in this r
 
 
 def paper_comparison(groups: Sequence[Group], results_dir: Path) -> pd.DataFrame:
-    """A row per figure of the paper, with `COLUMNS`; no rows without LeNet on all of MNIST, clear and obfuscated.
+    """A row per figure of the paper, with `COLUMNS`.
 
+    There are none without LeNet on all of MNIST, clear and obfuscated, or where other schemes than the paper's are.
     Parameters are counted in the participant's view, where `results_dir` holds it.
     """
+    if any(group.scheme not in _PAPERS_SCHEMES for group in groups):
+        return pd.DataFrame(columns=list(COLUMNS))
     groups = [group for group in groups if _is_papers_task(group)]
     lenet = next((group for group in groups if group.scheme == "plaintext"), None)
     obfnets = {number: _obfnets(groups, number) for number in (1, 2)}
