@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -34,6 +35,8 @@ _STATUSES = """exit status:
   130  interrupted by Ctrl-C (143 by SIGTERM, 129 by SIGHUP); what was measured is kept and in summary.csv
 """
 _DEVICE_WAITS_S = 600.0
+_ONE_PRESS_S = 0.5
+_interrupted_s = -_ONE_PRESS_S - 1.0
 _OURS = ("ppbench", "schemes")
 
 
@@ -77,6 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(error)
         return FAULT_STATUS
     except KeyboardInterrupt as interrupted:
+        # What comes while the process ends changes nothing of how it ended.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         print("ppbench: interrupted; what was measured is kept, and every party has been ended", file=sys.stderr)
         return interrupted.status if isinstance(interrupted, Interrupted) else 128 + signal.SIGINT
 
@@ -150,7 +156,11 @@ def _dispatch(parsed: argparse.Namespace, given: list[str]) -> int:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise Interrupted(number)
+    """A terminal, and a nervous hand, send it twice; a second one later ends what does not come to an end."""
+    global _interrupted_s
+    before_s, _interrupted_s = _interrupted_s, time.monotonic()
+    if _interrupted_s - before_s > _ONE_PRESS_S:
+        raise Interrupted(number)
 
 
 if __name__ == "__main__":

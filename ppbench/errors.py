@@ -43,9 +43,17 @@ def one_line(text: str) -> str:
     return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]} ..."
 
 
+def message(error: BaseException) -> str:
+    """What an error says; somebody else's may raise another when it is asked."""
+    try:
+        return str(error)
+    except (Exception, SystemExit) as another:
+        return f"what it says cannot be read ({type(another).__name__})"
+
+
 def told(error: BaseException) -> str:
     """What somebody else's code raised, in one line."""
-    return one_line(f"{type(error).__name__}: {error}").removesuffix(":")
+    return one_line(f"{type(error).__name__}: {message(error)}").removesuffix(":")
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> ConfigError:

@@ -10,7 +10,7 @@ import traceback
 from types import TracebackType
 from typing import Protocol
 
-from ppbench.errors import PpbenchError, one_line
+from ppbench.errors import PpbenchError, message, one_line
 
 DEBUG = "PPBENCH_DEBUG"
 """The environment variable that `--debug` sets, so that the processes of a launcher know of it too."""
@@ -182,7 +182,7 @@ def complain(error: BaseException) -> None:
 
 
 def _line(error: BaseException) -> str:
-    text = one_line(str(error))
+    text = one_line(message(error))
     if isinstance(error, PpbenchError):
         return text
     if isinstance(error, OSError) and error.strerror:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ppbench.bundle import Array, Tree
-from ppbench.errors import PeerGone, PpbenchError, ProtocolError
+from ppbench.errors import PeerGone, PpbenchError, ProtocolError, message
 from ppbench.launch import enter
 from ppbench.launch.reports import Counts, EngineSocket, StageReport, Traffic
 from ppbench.meter import Meter
@@ -93,7 +93,7 @@ class Host:
             self._log.parent.mkdir(parents=True, exist_ok=True)
             with self._log.open("a") as log:
                 traceback.print_exception(error, file=log)
-        reason = str(error).strip().splitlines() or [""]
+        reason = message(error).strip().splitlines() or [""]
         kind = "" if isinstance(error, PpbenchError) else f"{type(error).__name__}: "
         lacks = self._lacks(error) if isinstance(error, ModuleNotFoundError) else None
         with contextlib.suppress(PpbenchError):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ppbench import bundle, records
 from ppbench.bundle import Tree
-from ppbench.errors import PluginFault, PpbenchError, UnavailableError, one_line, told
+from ppbench.errors import PluginFault, PpbenchError, UnavailableError, message, one_line, told
 from ppbench.measure import scoring, tracebacks
 from ppbench.measure.calibration import Rate, calibrate, pooled
 from ppbench.measure.job import Job
@@ -53,9 +53,9 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
         if job.measure.view_batches:
             _keep_views(job, start, owned, folder)
     except UnavailableError as error:
-        status, reason = "unavailable", one_line(str(error))
+        status, reason = "unavailable", one_line(message(error))
     except PpbenchError as error:
-        status, reason = "failed", one_line(str(error))
+        status, reason = "failed", one_line(message(error))
         if isinstance(error, PluginFault):
             reason += tracebacks.keep(error, folder / "logs", "harness.txt")
     except OSError as error:

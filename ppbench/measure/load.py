@@ -13,7 +13,7 @@ from ppbench.bundle import Array
 from ppbench.cache import MakingCost
 from ppbench.data.checks import checked
 from ppbench.data.dataset import Dataset, DatasetSource, unit
-from ppbench.errors import ConfigError, DataError, PpbenchError, ProtocolError
+from ppbench.errors import ConfigError, DataError, PpbenchError, ProtocolError, told
 from ppbench.measure.job import Job
 from ppbench.models.classifier import Classifier
 from ppbench.models.model import Model
@@ -55,8 +55,7 @@ def _load(source: DatasetSource) -> Any:
     except PpbenchError:
         raise
     except (Exception, SystemExit) as error:  # a plugin may raise anything
-        said = " ".join(str(error).split())
-        raise DataError(f"data set '{source.name}': load() raised {type(error).__name__}: {said}") from error
+        raise DataError(f"data set '{source.name}': load() raised {told(error)}") from error
 
 
 def dataset_of(job: Job, progress: Progress = silent) -> Dataset:

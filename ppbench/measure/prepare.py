@@ -28,7 +28,7 @@ from typing import Any
 from ppbench import cache
 from ppbench.bundle import Tree
 from ppbench.data.dataset import Dataset
-from ppbench.errors import PpbenchError, told
+from ppbench.errors import PluginFault, PpbenchError, message, told
 from ppbench.measure import tracebacks
 from ppbench.measure.job import Job
 from ppbench.measure.load import dataset_of, kept_task, trained_task
@@ -154,6 +154,16 @@ def modules_of(scheme: type[Scheme]) -> list[str]:
     return sorted({module, *(found.name for found in beside if not found.ispkg)})
 
 
+def _artifacts(scheme: Scheme, task: Task) -> Mapping[str, Tree]:
+    """What the scheme makes, by role. Raises PluginFault if it is something else."""
+    made: Any = scheme.prepare(task)
+    if not isinstance(made, Mapping):
+        raise PluginFault(f"{scheme.name}: prepare returned {type(made).__name__}, not artifacts by role")
+    if strangers := [str(role) for role in made if role not in scheme.roles]:
+        raise PluginFault(f"{scheme.name}: prepare made something for {', '.join(strangers)}, which is no role of its")
+    return made
+
+
 def _plain(key: Mapping[str, Any]) -> Any:
     return json.loads(json.dumps(key))
 
@@ -252,9 +262,9 @@ def main() -> int:
         with _foreseen(job):
             task = trained_task(job, dataset_of(job, progress), progress)
             job.scheme.check(task)
-            cache.cached(_KIND, _key(job.scheme, task), lambda: job.scheme.prepare(task))
+            cache.cached(_KIND, _key(job.scheme, task), lambda: _artifacts(job.scheme, task))
     except PpbenchError as error:
-        failure = {"reason": str(error), "traceback": getattr(error, "traceback", "")}
+        failure = {"reason": message(error), "traceback": getattr(error, "traceback", "")}
         print(json.dumps({"failure": failure}), file=says)
         return 1
     return 0

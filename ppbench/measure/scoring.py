@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -19,6 +20,8 @@ from ppbench.party import participant_name
 from ppbench.records import Record, Stage, check_finite, unit_of
 from ppbench.scheme import COORDINATOR, Scheme, Task, TaskFacts
 from ppbench.wire import interfaces
+
+_METRIC = re.compile(r"[A-Za-z]\w{0,99}", re.ASCII)
 
 
 def preparation(start: Prepared) -> Iterator[Record]:
@@ -144,6 +147,9 @@ def published(scheme: Scheme, task: Task, results: Mapping[str, Mapping[str, Arr
     """
     with _asking(scheme, "score its results"):
         values = {str(name): float(value) for name, value in scheme.score(task, results).items()}
+    for name in values:
+        if not _METRIC.fullmatch(name):
+            raise PluginFault(f"{scheme.name}: score named a value {name!r}; a name is letters, digits and _")
     for name, value in values.items():
         yield Record(stage="job", metric=f"published_{name}", value=value, unit="1", process=process)
 

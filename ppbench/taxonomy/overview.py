@@ -12,6 +12,7 @@ from ppbench.report.origin import origin
 from ppbench.report.table import markdown_table
 from ppbench.taxonomy.labels import CommunicationLabel, ComputationLabel
 from ppbench.taxonomy.rows import TaxonomyRow
+from ppbench.taxonomy.thresholds import Thresholds
 
 _HEADER = (
     "scheme",
@@ -26,20 +27,23 @@ _HEADER = (
     "computation",
     "communication",
 )
-_NOTE = (
-    "n: samples classified. Per sample: the participant's CPU time; up and down, TCP payload. setup: what each "
-    "participant sends and receives once. Labels by the thresholds in conf/taxonomy.yaml; a tick says that the paper's "
-    f"is the same. {units.NOT_MEASURED} stands for what was not measured."
-)
 
 
-def write_overview(rows: Sequence[TaxonomyRow], results_dir: Path) -> list[Path]:
+def write_overview(rows: Sequence[TaxonomyRow], thresholds: Thresholds, results_dir: Path) -> list[Path]:
     """Write the table of one results folder; returns its path."""
     path = results_dir / "overview.md"
     lines = markdown_table(_HEADER, [_cells(row) for row in rows], 1)
     made = origin(job for row in rows for job in row.group.jobs)
-    write_file(path, "\n".join([*lines, "", _NOTE, "", made, ""]).encode())
+    write_file(path, "\n".join([*lines, "", _note(thresholds), "", made, ""]).encode())
     return [path]
+
+
+def _note(thresholds: Thresholds) -> str:
+    return (
+        "n: samples classified. Per sample: the participant's CPU time; up and down, TCP payload. setup: what each "
+        f"participant sends and receives once. Labels by the thresholds in {thresholds.where}; a tick says that the "
+        f"paper's is the same. {units.NOT_MEASURED} stands for what was not measured."
+    )
 
 
 def _cells(row: TaxonomyRow) -> list[str]:

@@ -145,7 +145,7 @@ def _notes(rows: Sequence[TaxonomyRow], thresholds: Thresholds, device: Device) 
         f"~ marks a label that is not firm, and what it becomes with thresholds {thresholds.firmness_factor:g} times "
         f"as high or low (computation), or {100 * thresholds.firmness_share:g} % farther from 1 or nearer "
         "(communication). (memory): too large for the device, whatever its time. "
-        f"Thresholds and their reasons: conf/taxonomy.yaml. {units.NOT_MEASURED} stands for what was not measured, or "
+        f"Thresholds and their reasons: {thresholds.where}. {units.NOT_MEASURED} stands for what was not measured, or "
         "for a label that the paper does not give.",
     ]
     agreeing = [value for row in rows for value in (row.computation_agrees, row.communication_agrees)]

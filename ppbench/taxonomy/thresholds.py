@@ -18,7 +18,7 @@ COMPUTATION_LABELS: tuple[Computation, ...] = get_args(Computation)
 """From the least overhead to the most."""
 EXPANSION_LABELS: tuple[Expansion, ...] = get_args(Expansion)
 """From the fewest bytes to the most."""
-THRESHOLDS_FILE = profiles.CONF_DIR / "taxonomy.yaml"
+_FILE = "taxonomy.yaml"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,10 +59,24 @@ class Thresholds:
     expansion: Borders
     firmness_share: float
     amortised_over_samples: tuple[int, ...]
+    where: str
+    """Whose file they are in."""
 
 
-def load_thresholds(path: Path = THRESHOLDS_FILE) -> Thresholds:
-    """Read the thresholds. Raises ConfigError, naming file and key, for what is missing, unknown or out of order."""
+def thresholds_file() -> Path:
+    """Ours, or that of the one installed package with plugins that has its own. Raises ConfigError if several have."""
+    theirs = [folder / _FILE for folder in profiles.plugin_conf_dirs().values() if (folder / _FILE).is_file()]
+    if len(theirs) > 1:
+        raise ConfigError(f"several packages bring thresholds: {', '.join(map(str, theirs))}")
+    return theirs[0] if theirs else profiles.CONF_DIR / _FILE
+
+
+def load_thresholds(path: Path | None = None) -> Thresholds:
+    """Read the thresholds, those of `thresholds_file` unless another is named.
+
+    Raises ConfigError, naming file and key, for what is missing, unknown or out of order.
+    """
+    path = thresholds_file() if path is None else path
     tree = profiles.content(path, str(path))
     top = _Section(path.name, "", tree, ("reference_device", "computation", "communication"))
     computation = top.section(
@@ -83,6 +97,8 @@ def load_thresholds(path: Path = THRESHOLDS_FILE) -> Thresholds:
         expansion=_expansion(communication),
         firmness_share=communication.number("firmness_share", most=1),
         amortised_over_samples=communication.counts("amortised_over_samples"),
+        where=next((f"{name}'s " for name, folder in profiles.plugin_conf_dirs().items() if path.parent == folder), "")
+        + f"conf/{_FILE}",
     )
     _check_exemplars(path.name, thresholds)
     return thresholds

@@ -31,7 +31,7 @@ def write_taxonomy_report(groups: Sequence[Group], results_dir: Path) -> list[Pa
         return []
     panels = link_panels(rows)
     return [
-        *write_overview(rows, results_dir),
+        *write_overview(rows, thresholds, results_dir),
         *write_taxonomy(rows, thresholds, device, results_dir),
         *write_claims(rows, thresholds, results_dir),
         *write_picture(lambda: taxonomy_tree(rows, thresholds, device), results_dir, "figure1"),

@@ -250,6 +250,9 @@ def test_numbers_are_numbers_even_where_none_was_measured(job: JobRecord, tmp_pa
         ("logits", "participant-0 failed in online: participant-0 answers logits of which", {"n_samples"}),
         ("exit", r"astray cannot score its results: SystemExit: nobody \udcff asked; traceback", {"accuracy"}),
         ("score", "published_loss in job is inf", {"accuracy", "largest_logit_error"}),
+        ("no name", "astray: score named a value ''; a name is letters, digits and _", {"accuracy"}),
+        ("two lines", r"astray: score named a value 'loss\nof all'; a name is", {"accuracy"}),
+        ("speechless", "astray cannot score its results: SpeechlessError: what it says cannot be read", {"accuracy"}),
         ("steps", "astray cannot count its steps: OverflowError", {"accuracy", "largest_logit_error"}),
     ],
 )
@@ -270,6 +273,19 @@ def test_what_is_not_finite_fails_the_job_and_all_before_it_is_kept(
     measured = ppbench.load_records(tmp_path)
     assert {"n_samples", "accuracy_plaintext"} | kept <= set(measured.metric)
     assert np.isfinite(measured.value).all()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ("nothing", "astray: prepare returned NoneType, not artifacts by role"),
+        ("stranger", "astray: prepare made something for auditor, which is no role of its"),
+    ],
+)
+def test_what_is_prepared_is_for_a_schemes_own_roles(wrong: str, reason: str, tmp_path: Path) -> None:
+    job = Job(Astray(wrong=wrong), Digits(), Mlp(), TaskOptions(n_samples=20), MeasureOptions(repetitions=1))
+    written = experiment.run(job, tmp_path)
+    assert (written.status, written.reason) == ("failed", reason)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

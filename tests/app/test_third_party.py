@@ -50,6 +50,7 @@ def test_it_is_listed_with_its_configuration(ppbench: Callable[..., str]) -> Non
     printed = ppbench("list")
     assert "coarse samples to the coordinator" in printed
     assert "hello_loud" in printed
+    assert "hello_board" in printed
 
 
 @pytest.mark.parametrize(("choice", "variant"), [("hello", ""), ("hello_loud", "levels=2")])
@@ -61,6 +62,8 @@ def test_it_runs_by_name_and_by_a_file_of_its_own(
     assert (row["scheme"], row["variant"], row["status"]) == ("hello", variant, "ok")
     assert float(row["up_message_bytes_per_sample"]) == 64
     assert float(row["accuracy"]) > 0.5
+    modelled = pd.read_csv(tmp_path / "results" / "modelled.csv")
+    assert modelled[modelled.device == "hello_board"].feasible.any()
 
 
 def test_it_takes_options_on_the_command_line(ppbench: Callable[..., str], tmp_path: Path) -> None:

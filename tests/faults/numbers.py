@@ -17,6 +17,14 @@ from ppbench.scheme import Batch, Role, Task, TaskFacts
 from schemes.plaintext import Coordinator, Participant, Plaintext
 
 
+class SpeechlessError(Exception):
+    """It fails when it is asked what it is."""
+
+    def __str__(self) -> str:
+        """No word."""
+        raise RuntimeError
+
+
 class AstrayParticipant(Participant):
     """Hands over logits that are not finite, if that is what is wrong."""
 
@@ -37,6 +45,11 @@ class Astray(Plaintext):
     roles: ClassVar[Mapping[str, type[Role[Any]]]] = {"participant": AstrayParticipant, "coordinator": Coordinator}
     wrong: str = ""
 
+    def prepare(self, task: Task) -> Mapping[str, Tree]:
+        """Nothing, or something for a role that there is not."""
+        made: Any = {"nothing": None, "stranger": {"auditor": {"model": 1}}}
+        return made[self.wrong] if self.wrong in made else super().prepare(task)
+
     def privacy(self, facts: TaskFacts) -> Privacy | None:
         """An infinite epsilon promises nothing."""
         return Privacy(math.inf, 0.0, "any two samples", "none", 1.0) if self.wrong == "epsilon" else None
@@ -50,7 +63,10 @@ class Astray(Plaintext):
         """Overflown, or never returned; what is said of it no file can hold as it is."""
         if self.wrong == "exit":
             raise SystemExit("nobody \udcff asked")
-        return {"loss": math.inf} if self.wrong == "score" else {}
+        if self.wrong == "speechless":
+            raise SpeechlessError
+        names = {"score": "loss", "no name": "", "two lines": "loss\nof all"}
+        return {names[self.wrong]: math.inf} if self.wrong in names else {}
 
     def one_way_steps(self, rounds: int) -> int:
         """More than a float holds."""

@@ -157,10 +157,14 @@ def endless_run(results_dir: Path) -> subprocess.Popen[str]:
     raise AssertionError("the job never started")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path, marker: str, number: signal.Signals) -> None:
+@pytest.mark.parametrize(("number", "n_signals"), [(signal.SIGINT, 1), (signal.SIGINT, 8), (signal.SIGTERM, 1)])
+def test_an_interrupted_run_leaves_nothing_behind(
+    tmp_path: Path, marker: str, number: signal.Signals, n_signals: int
+) -> None:
     process = endless_run(tmp_path)
-    process.send_signal(number)
+    for _ in range(n_signals):
+        process.send_signal(number)
+        time.sleep(0.03)
     output, _ = process.communicate(timeout=15)
     assert process.returncode == 128 + number
     assert "interrupted" in output

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ppbench import profiles
 from ppbench.errors import ConfigError
 from ppbench.scheme import Communication
 from ppbench.taxonomy.labels import (
@@ -22,10 +23,10 @@ from ppbench.taxonomy.labels import (
     label_communication,
     label_computation,
 )
-from ppbench.taxonomy.thresholds import COMPUTATION_LABELS, EXPANSION_LABELS, THRESHOLDS_FILE, Borders, load_thresholds
+from ppbench.taxonomy.thresholds import COMPUTATION_LABELS, EXPANSION_LABELS, Borders, load_thresholds
 
 THRESHOLDS = load_thresholds()
-TEXT = THRESHOLDS_FILE.read_text()
+TEXT = (profiles.CONF_DIR / "taxonomy.yaml").read_text()
 NOTHING = Overhead(None, None, None, "", None, None, None, None)
 positive = st.floats(1e-9, 1e9)
 
@@ -222,3 +223,20 @@ def test_setup_spread_over_more_samples_weighs_less(up_bytes: float, setup_bytes
     values = [value for value in (*spread, overhead.expansion) if value is not None]
     assert len(values) == len(spread) + 1
     assert values == sorted(values, reverse=True)
+
+
+def test_thresholds_of_a_package_count_and_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "taxonomy.yaml").write_text(TEXT.replace("iterative_above_rounds: 2", "iterative_above_rounds: 4"))
+    monkeypatch.setattr(profiles, "plugin_conf_dirs", lambda: {"theirs": tmp_path})
+    thresholds = load_thresholds()
+    assert (thresholds.iterative_above_rounds, thresholds.where) == (4, "theirs's conf/taxonomy.yaml")
+    assert THRESHOLDS.where == "conf/taxonomy.yaml"
+
+
+def test_thresholds_of_two_packages_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "taxonomy.yaml").write_text(TEXT)
+    monkeypatch.setattr(profiles, "plugin_conf_dirs", lambda: {name: tmp_path / name for name in ("one", "other")})
+    with pytest.raises(ConfigError, match="several packages bring thresholds"):
+        load_thresholds()
