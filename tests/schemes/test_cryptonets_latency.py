@@ -150,9 +150,9 @@ def gave_its_key_away(record: JobRecord, folder: Path) -> bool:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_coordinator_never_holds_the_key(tmp_path: Path, engine: str) -> None:
-    sound = run(Watched(engine=engine), tmp_path, n_samples=2, view_batches=1, warmup_batches=0)
+    sound = run(Watched(engine=engine), tmp_path, n_samples=1, view_batches=1, warmup_batches=0)
     assert not gave_its_key_away(sound, tmp_path)
-    broken = run(Careless(engine=engine), tmp_path, n_samples=2, view_batches=1, warmup_batches=0)
+    broken = run(Careless(engine=engine), tmp_path, n_samples=1, view_batches=1, warmup_batches=0)
     assert gave_its_key_away(broken, tmp_path)
 
 

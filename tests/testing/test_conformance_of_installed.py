@@ -14,6 +14,11 @@ from tests.sketches.engine import WithEngine
 from tests.sketches.k_anonymity import KAnonymity
 from tests.sketches.secure_aggregation import SecureAggregation
 
+SHORT: dict[str, dict[str, int]] = {
+    "dp_sgd": {"epochs": 2},
+    "random_projection": {"epochs": 1},
+    "obfnet": {"epochs": 1},
+}
 UNTRAINED = list(MODEL_CHECKS)[: list(MODEL_CHECKS).index("trains")]
 
 
@@ -22,7 +27,8 @@ UNTRAINED = list(MODEL_CHECKS)[: list(MODEL_CHECKS).index("trains")]
 def test_an_installed_scheme_conforms(name: str) -> None:
     if reason := SCHEMES.why_not(name):
         pytest.skip(reason)
-    check_scheme(name)
+    # What trains for long by default trains shortly here: no check asks how well.
+    check_scheme(SCHEMES.load(name)(**SHORT[name]) if name in SHORT else name)
 
 
 @pytest.mark.slow
