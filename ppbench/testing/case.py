@@ -176,10 +176,14 @@ class Case(PluginCase[Scheme]):
     def state_before(self) -> dict[str, str]:
         """The state of this process before any role has run in it."""
         self.dataset.load()
-        # Importing a large library may well set environment variables: that is not the scheme's doing.
+        # Importing a large library may well set environment variables, or draw from `random`: that is not the scheme's
+        # doing. A role imports what it computes with when it is made.
         for module in self.cls.requires:
             with contextlib.suppress(ImportError):
                 importlib.import_module(module)
+        for role in self.cls.roles.values():
+            with contextlib.suppress(Exception):
+                role(self.scheme)
         return watch.global_state()
 
     def raw_samples(self, n: int) -> list[Array]:

@@ -14,11 +14,7 @@ from tests.sketches.engine import WithEngine
 from tests.sketches.k_anonymity import KAnonymity
 from tests.sketches.secure_aggregation import SecureAggregation
 
-SHORT: dict[str, dict[str, int]] = {
-    "dp_sgd": {"epochs": 2},
-    "random_projection": {"epochs": 1},
-    "obfnet": {"epochs": 1},
-}
+SHORT: dict[str, dict[str, int]] = {name: {"epochs": 1} for name in ("random_projection", "obfnet")}
 UNTRAINED = list(MODEL_CHECKS)[: list(MODEL_CHECKS).index("trains")]
 
 
