@@ -30,7 +30,7 @@ FACTS = TaskFacts("digits", (8, 8), 16.0, 10, batch_size=64, n_participants=1, s
 MODERATE = AdditiveNoise(mechanism="gaussian", epsilon=None, noise_scale=0.4)
 
 
-measure = functools.partial(measured.measure, wire="memory", batch_size=64)
+measure = functools.partial(measured.measure, warmup_batches=1, batch_size=64)
 
 
 def coordinator_saw(record: JobRecord, folder: Path) -> np.ndarray:
@@ -49,6 +49,7 @@ def test_with_little_noise_it_answers_as_the_model_does(tmp_path: Path) -> None:
     assert measured.up_message_bytes_per_sample == 4 * 64
     assert measured.down_message_bytes_per_sample == 1
     assert measured.setup_down_bytes == 0
+    assert max(measured.participant_peak_rss_bytes, measured.coordinator_peak_rss_bytes) < 80e6
 
 
 @pytest.mark.parametrize("mechanism", ["laplace", "gaussian"])

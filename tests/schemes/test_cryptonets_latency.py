@@ -27,7 +27,6 @@ from ppbench.report.summary import summary
 from ppbench.scheme import Scheme, TaskFacts
 from schemes.cryptonets import CryptoNets, latency, parameters
 from schemes.cryptonets.layout import HIDDEN, Layers, Layout
-from tests.helpers.mnist_models import SQUARE
 from tests.helpers.watched_cryptonets import HOLDS_KEY, KEY, Careless, Watched
 from tests.helpers.zero_layer import ZeroLayer
 
@@ -308,7 +307,7 @@ def test_on_mnist_it_is_as_good_as_the_clear_model(tmp_path: Path) -> None:
     except DataError as error:
         pytest.skip(str(error))
     task = TaskOptions(n_samples=200, batch_size=1)
-    record = experiment.run(Job(CryptoNets(), Mnist(), SQUARE, task, MeasureOptions(repetitions=1)), tmp_path)
+    record = experiment.run(Job(CryptoNets(), Mnist(), SquareTutorial(), task, MeasureOptions(repetitions=1)), tmp_path)
     assert record.status == "ok", record.reason
     measured = summary([record]).iloc[0]
     assert measured.agreement >= 0.995

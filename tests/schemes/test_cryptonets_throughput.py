@@ -28,7 +28,6 @@ from schemes.cryptonets import CryptoNets, throughput_parameters
 from schemes.cryptonets.affine import Affine, affine_maps
 from schemes.cryptonets.residues import MAX_ROW_NORM, BlockedMatrix, Squarer, row_norm, to_unsigned
 from schemes.cryptonets.throughput_layers import FirstLayers
-from tests.helpers.mnist_models import CRYPTONETS
 from tests.helpers.watched_cryptonets import decrypts, secret_key
 
 pytest.importorskip("tenseal")
@@ -397,9 +396,9 @@ def test_on_mnist_it_is_as_good_as_the_clear_model(tmp_path: Path, kind: str) ->
     batch = 4096 if kind == "sealapi" else 2048
     task = TaskOptions(n_samples=4096, batch_size=batch)
     options = MeasureOptions(repetitions=1, warmup_batches=0)
-    record = experiment.run(Job(KINDS[kind], Mnist(), CRYPTONETS, task, options), tmp_path)
+    record = experiment.run(Job(KINDS[kind], Mnist(), CryptoNetsModel(), task, options), tmp_path)
     assert record.status == "ok", record.reason
     measured = summary([record]).iloc[0]
     assert measured.agreement >= 0.995
-    assert measured.accuracy >= 0.97
+    assert measured.accuracy >= 0.985
     assert measured.up_message_bytes_per_sample <= 26e3

@@ -25,13 +25,13 @@ from ppbench.models.lenet import LeNet
 from ppbench.models.mlp import Mlp
 from ppbench.models.model import Model
 from ppbench.models.network import Linear, Network, ReLU
+from ppbench.models.square import CryptoNetsModel
 from ppbench.party import participant_name
 from ppbench.progress import silent
 from ppbench.records import JobRecord
 from ppbench.report.summary import summary
 from ppbench.scheme import COORDINATOR, Task, TaskFacts, TrainedModel
 from schemes.mpc import Mpc
-from tests.helpers.mnist_models import CRYPTONETS
 from tests.helpers.mpc_faults import FaultyMpc
 from tests.helpers.mpc_models import EveryLayer, Heavy
 
@@ -443,7 +443,7 @@ def test_a_party_that_is_stopped_ends_the_job_at_its_deadline(tmp_path: Path, vi
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("model", [LeNet(), CRYPTONETS], ids=lambda model: model.name)
+@pytest.mark.parametrize("model", [LeNet(), CryptoNetsModel()], ids=lambda model: model.name)
 def test_on_mnist_it_answers_as_the_clear_model(tmp_path: Path, model: Model) -> None:
     try:
         Mnist().load()

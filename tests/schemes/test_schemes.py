@@ -26,7 +26,7 @@ from tests.helpers.measured import arrays_seen, row
 OBFNET = ObfNet(hidden=(32,), epochs=3)
 
 
-measure = functools.partial(measured.measure, batch_size=64)
+measure = functools.partial(measured.measure, warmup_batches=1, batch_size=64)
 
 
 def test_plaintext_sends_a_byte_a_pixel_and_answers_as_the_model(tmp_path: Path) -> None:
