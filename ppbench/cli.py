@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import signal
 import sys
@@ -36,7 +37,7 @@ _STATUSES = """exit status:
 """
 _DEVICE_WAITS_S = 600.0
 _ONE_PRESS_S = 0.5
-_interrupted_s = -_ONE_PRESS_S - 1.0
+_interrupted_s = -math.inf
 _OURS = ("ppbench", "schemes")
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import csv
 import functools
+import io
 import json
 import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from ppbench import records
@@ -111,7 +111,7 @@ def _packed(results_dir: Path) -> tuple[list[JobRecord], list[str]]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
         path = results_dir / PACKED_RECORDS
-        tables = dict(_tables(path.read_text(encoding="utf-8")))
+        tables = _tables(path.read_text(encoding="utf-8"))
     except UNREADABLE as error:
         return [], [f"{path} cannot be read: {fault(error)}"]
     for number, line in enumerate(lines, 1):
@@ -124,15 +124,15 @@ def _packed(results_dir: Path) -> tuple[list[JobRecord], list[str]]:
     return jobs, faults
 
 
-def _tables(text: str) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
+def _tables(text: str) -> dict[str, list[tuple[str, ...]]]:
     """Job -> its lines. Raises ValueError for a file that is not whole."""
-    lines = csv.reader(text.splitlines(), strict=True)
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     if tuple(next(lines, ())) != _COLUMNS:
         raise ValueError("its first line does not name the columns")
     tables: dict[str, list[tuple[str, ...]]] = {}
     for job, *line in lines:
         tables.setdefault(job, []).append(tuple(line))
-    yield from tables.items()
+    return tables
 
 
 def _packed_now(results_dir: Path) -> dict[str, JobRecord]:

@@ -162,7 +162,7 @@ class Host:
         for channel in self._party.channels.values():
             channel.cpu_ns = 0
         self._meter.start()
-        done = StageReport(self._meter.read())
+        done = StageReport()
         self._party.engine_bytes = None
         if stage == "setup":
             self._role.setup(self._party, tree["artifacts"])

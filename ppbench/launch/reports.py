@@ -14,7 +14,7 @@ class _Told:
 
     def to_tree(self) -> Tree:
         """All fields, those that are told themselves as trees."""
-        return {name: _plain(value) for name, value in vars(self).items()}
+        return _plain(self)
 
 
 def _plain(value: Any) -> Any:
@@ -29,7 +29,7 @@ def _plain(value: Any) -> Any:
 class StageReport(_Told):
     """What one stage came to at one party."""
 
-    cost: Cost
+    cost: Cost = dataclasses.field(default_factory=lambda: Cost(0.0, 0.0, 0, 0))
     channel_cpu_s: float = 0.0
     """CPU spent in channels, which is part of the cost."""
     cpu_is_known: bool = True

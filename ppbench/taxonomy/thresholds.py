@@ -97,11 +97,17 @@ def load_thresholds(path: Path | None = None) -> Thresholds:
         expansion=_expansion(communication),
         firmness_share=communication.number("firmness_share", most=1),
         amortised_over_samples=communication.counts("amortised_over_samples"),
-        where=next((f"{name}'s " for name, folder in profiles.plugin_conf_dirs().items() if path.parent == folder), "")
-        + f"conf/{_FILE}",
+        where=_where(path),
     )
     _check_exemplars(path.name, thresholds)
     return thresholds
+
+
+def _where(path: Path) -> str:
+    for package, folder in profiles.plugin_conf_dirs().items():
+        if path.parent == folder:
+            return f"{package}'s conf/{_FILE}"
+    return f"conf/{_FILE}"
 
 
 class _Section:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,9 +13,7 @@ from ppbench.he import seal
 from ppbench.party import Party
 from ppbench.scheme import Role
 from schemes.cryptonets import CryptoNets, scheme
-
-KEY = "secret key"
-HOLDS_KEY = "holds a secret key"
+from tests.helpers.held_keys import HOLDS_KEY, KEY, holds
 
 
 def secret_key(client: Any) -> Any:
@@ -25,22 +23,17 @@ def secret_key(client: Any) -> Any:
     return client._context.secret_key().data
 
 
-def decrypts(thing: Any, depth: int = 4) -> bool:
+def decrypts(thing: Any) -> bool:
     """Whether an object, or what it holds on its attributes, has or can make a secret key."""
+    return holds(thing, _is_key, depth=4)
+
+
+def _is_key(thing: Any) -> bool | None:
     if type(thing).__name__ in ("SecretKey", "KeyGenerator", "Decryptor"):
         return True
     if hasattr(thing, "has_secret_key"):
         return bool(thing.has_secret_key() or thing.is_private())
-    return depth > 0 and any(decrypts(held, depth - 1) for held in _held(thing))
-
-
-def _held(thing: Any) -> Iterator[Any]:
-    if isinstance(thing, list | tuple):
-        yield from thing
-    elif isinstance(thing, dict):
-        yield from thing.values()
-    elif type(thing).__module__.startswith(("schemes.", "tests.")):
-        yield from vars(thing).values()
+    return None
 
 
 class Participant(scheme.Participant):

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ppbench import bundle
 from ppbench.bundle import Array
 from ppbench.data.digits import Digits
 from ppbench.data.mnist import Mnist
@@ -27,7 +26,8 @@ from ppbench.report.summary import summary
 from ppbench.scheme import Scheme, TaskFacts
 from schemes.cryptonets import CryptoNets, latency, parameters
 from schemes.cryptonets.layout import HIDDEN, Layers, Layout
-from tests.helpers.watched_cryptonets import HOLDS_KEY, KEY, Careless, Watched
+from tests.helpers.held_keys import gave_its_key_away
+from tests.helpers.watched_cryptonets import Careless, Watched
 from tests.helpers.zero_layer import ZeroLayer
 
 pytest.importorskip("tenseal")
@@ -127,33 +127,17 @@ def test_it_answers_as_the_model_and_sends_little(tmp_path: Path) -> None:
     assert measured.participant_peak_rss_bytes <= 200e6
 
 
-def views(record: JobRecord, folder: Path) -> dict[str, list[dict[str, Any]]]:
-    return {path.stem: bundle.load(path) for path in (folder / record.folder / "views").iterdir()}
-
-
-def shows_key(view: list[dict[str, Any]], key: bytes) -> bool:
-    """Whether any part of the key's serialisation, beyond SEAL's headers, stands in a message."""
-    parts = [key[start : start + 64] for start in range(128, len(key) - 64, len(key) // 16)]
-    messages = [array.tobytes() for entry in view for array in entry["arrays"]]
-    return any(part in message for part in parts for message in messages)
-
-
-def gave_its_key_away(record: JobRecord, folder: Path) -> bool:
-    seen = views(record, folder)
-    (key,) = [entry["arrays"][0].tobytes() for entry in seen["participant-0"] if entry["name"] == KEY]
-    holds = [bool(entry["arrays"][0]) for entry in seen["coordinator"] if entry["name"] == HOLDS_KEY]
-    assert holds
-    shown = shows_key([entry for entry in seen["coordinator"] if entry["name"] != HOLDS_KEY], key)
-    assert shown == any(holds)
-    return shown
+def parts_of(key: bytes) -> list[bytes]:
+    """Of the key's serialisation, beyond SEAL's headers."""
+    return [key[start : start + 64] for start in range(128, len(key) - 64, len(key) // 16)]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_coordinator_never_holds_the_key(tmp_path: Path, engine: str) -> None:
     sound = run(Watched(engine=engine), tmp_path, n_samples=1, view_batches=1, warmup_batches=0)
-    assert not gave_its_key_away(sound, tmp_path)
+    assert not gave_its_key_away(sound, tmp_path, parts_of)
     broken = run(Careless(engine=engine), tmp_path, n_samples=1, view_batches=1, warmup_batches=0)
-    assert gave_its_key_away(broken, tmp_path)
+    assert gave_its_key_away(broken, tmp_path, parts_of)
 
 
 def check(options: dict[str, Any], network: Network) -> None:
