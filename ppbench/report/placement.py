@@ -20,6 +20,8 @@ _ANGLES = (0, 180, 90, 270, 30, -30, 150, 210, 60, -60, 120, 240)
 _LEADER_FROM_PT = 11
 """Beyond this distance a thin line ties the label to its marker."""
 _GAP_PX = 2.0
+_BEHIND = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
+"""What keeps a label that lies on a line readable."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +119,7 @@ def place_labels(
         text.remove()
         place = _best(field, points[i], (extent.width, extent.height), pixels)
         field.take(place, points[i])
-        _write(axes, labels[i], place)
+        _write(axes, labels[i], place, on_line=not field.is_clear(place))
 
 
 def _pixel(axes: Axes, x: float, y: float) -> tuple[float, float]:
@@ -151,7 +153,7 @@ def _places(point: tuple[float, float], size: tuple[float, float], pixels: float
         yield _Place(box, (x, y), dx, dy, (across, upright), distance > _LEADER_FROM_PT)
 
 
-def _write(axes: Axes, label: Label, place: _Place) -> None:
+def _write(axes: Axes, label: Label, place: _Place, on_line: bool) -> None:
     across, upright = place.alignment
     meets = {"left": 0.0, "right": 1.0, "bottom": 0.0, "top": 1.0, "center": 0.5}
     leader: dict[str, Any] = {
@@ -173,6 +175,7 @@ def _write(axes: Axes, label: Label, place: _Place) -> None:
         fontweight=label.weight,
         color=INK,
         arrowprops=leader if place.far else None,
+        bbox=_BEHIND if on_line else None,
         zorder=5,
     )
 
