@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from ppbench import store
+from ppbench.report.origin import origin
 from tests.helpers.paths import RESULTS
 
 PAPER = RESULTS / "obfnet_paper" / "summary.csv"
@@ -18,3 +20,10 @@ def test_the_paper_is_reproduced() -> None:
     assert sorted(obfnet2.seed) == list(range(10))
     assert obfnet2.accuracy.mean() >= 0.984
     assert obfnet2.participant_peak_rss_bytes.max() < 80e6
+
+
+def test_each_folder_says_what_measured_it() -> None:
+    told = (RESULTS / "README.md").read_text()
+    for packed in RESULTS.glob(f"*/{store.PACKED_JOBS}"):
+        measured_by = origin(store.read_all(packed.parent)).removeprefix("Measured by ").rstrip(".")
+        assert f"| `{packed.parent.name}` | {measured_by} |" in told
