@@ -33,6 +33,8 @@ from tests.helpers.zero_layer import ZeroLayer
 pytest.importorskip("tenseal")
 
 ENGINES = ("sealapi", "tenseal")
+SECURITY = {"sealapi": "guidelines_2024", "tenseal": "standard_2018"}
+"""The table that each engine's recommended parameters keep to."""
 MNIST = TaskFacts("mnist", (28, 28), 255.0, 10, 1, 1, 0)
 LIVELY = 2.5
 """Untrained layers answer near 0; so many times their weights, they answer as large as trained ones."""
@@ -99,7 +101,7 @@ def test_the_layout_computes_the_network(sample_shape: tuple[int, int], n_classe
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_encrypted_logits_are_those_of_the_network(engine: str) -> None:
-    scheme, network, samples = CryptoNets(engine=engine), untrained(), images(2)
+    scheme, network, samples = CryptoNets(engine=engine, security=SECURITY[engine]), untrained(), images(2)
     module: Any = scheme.module
     client, server = module.Client(scheme, MNIST), module.Server(scheme, network)
     server.load(client.public_material())
@@ -134,9 +136,13 @@ def parts_of(key: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_coordinator_never_holds_the_key(tmp_path: Path, engine: str) -> None:
-    sound = run(Watched(engine=engine), tmp_path, n_samples=1, view_batches=1, warmup_batches=0)
+    sound = run(
+        Watched(engine=engine, security=SECURITY[engine]), tmp_path, n_samples=1, view_batches=1, warmup_batches=0
+    )
     assert not gave_its_key_away(sound, tmp_path, parts_of)
-    broken = run(Careless(engine=engine), tmp_path, n_samples=1, view_batches=1, warmup_batches=0)
+    broken = run(
+        Careless(engine=engine, security=SECURITY[engine]), tmp_path, n_samples=1, view_batches=1, warmup_batches=0
+    )
     assert gave_its_key_away(broken, tmp_path, parts_of)
 
 
@@ -148,16 +154,19 @@ def check(options: dict[str, Any], network: Network) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"poly_modulus_degree": 4096}, r"modulus_bits=\[60, 60, 60\] are 180 bits.*must be at most 109"),
+        ({"poly_modulus_degree": 4096}, r"modulus_bits=\[60, 60, 60\] are 180 bits.*must be at most 106"),
         ({"poly_modulus_degree": 8000}, "poly_modulus_degree=8000 must be one of 1024, 2048"),
-        ({"modulus_bits": (60, 60, 60, 60)}, r"are 240 bits.*must be at most 218"),
+        ({"modulus_bits": (60, 60, 60, 60)}, r"are 240 bits.*must be at most 214 \(guidelines_2024\)"),
+        ({"security": "standard_2018", "modulus_bits": (60, 60, 60, 60)}, r"must be at most 218 \(standard_2018\)"),
+        ({"engine": "tenseal"}, r"are 218 bits.*must be at most 214"),
+        ({"security": "none"}, "scheme.security='none' is not one of guidelines_2024, standard_2018"),
         ({"modulus_bits": (60, 60)}, "must have 3 primes: fewer are not deep enough"),
         ({"modulus_bits": (60, 61, 60)}, "modulus_bits=61 must be from .* to 60"),
         ({"scale_bits": (16, 15)}, "scale_bits=.* must have 4 values"),
         ({"scale_bits": (16, 15, 17, 0)}, "scale_bits=0 must be from 1 to 60"),
         ({"scale_bits": (10, 10, 17, 17)}, "twice the first two plus the third must be at least 76"),
         ({"engine": "tenseal", "modulus_bits": (31, 26, 26, 31)}, "must have 8 primes: fewer are not deep enough"),
-        ({"engine": "tenseal", "scale_bits": (26, 26)}, "must have 1 values"),
+        ({"engine": "tenseal", "security": "standard_2018", "scale_bits": (26, 26)}, "must have 1 values"),
         ({"engine": "seal"}, "scheme.engine='seal' is not one of"),
         ({"packing": "fast"}, "scheme.packing='fast' is not one of"),
     ],
@@ -190,7 +199,7 @@ def with_relu() -> Network:
     ids=["ReLU", "CryptoNets", "linear"],
 )
 def test_another_network_is_refused(engine: str, network: Network, kinds: str) -> None:
-    scheme = CryptoNets(engine=engine)
+    scheme = CryptoNets(engine=engine, security=SECURITY[engine])
     with pytest.raises(ConfigError, match=f"not {kinds}: set model=square_tutorial"):
         scheme.module.check(scheme, network, MNIST)
 
@@ -271,7 +280,7 @@ def test_a_layer_whose_weights_round_to_0_is_refused() -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_garbage_is_a_protocol_error(engine: str) -> None:
-    scheme = CryptoNets(engine=engine)
+    scheme = CryptoNets(engine=engine, security=SECURITY[engine])
     module: Any = scheme.module
     client = module.Client(scheme, MNIST)
     noise = np.arange(200, dtype=np.uint8)

@@ -172,7 +172,7 @@ def test_two_pairs_in_one_request_are_refused(dealer: Dealer) -> None:
         dealer.correction("AdjustMul", json.dumps(mixed).encode())
 
 
-DOT = {"M": 2, "K": 3, "N": 4, "transpose_inputs": [False] * 3}
+DOT: dict[str, Any] = {"M": 2, "K": 3, "N": 4, "transpose_inputs": [False] * 3}
 
 
 @pytest.mark.parametrize(
