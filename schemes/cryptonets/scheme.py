@@ -78,8 +78,10 @@ class CryptoNets(Scheme):
         "its tutorial's parameters), against a coordinator that is honest but curious and never learns what is "
         "decrypted. The model: only as far as logits do not tell, and the participant gets all logits instead of the "
         "label. There is no circuit privacy: an answer follows from weights and ciphertext alone, so that one answer "
-        "tests a guess of a weight exactly. In latency packing with engine sealapi the slots beyond the logits are "
-        "multiplied by 0 but for the rounding of the weights, with engine tenseal they hold partial sums",
+        "tests a guess of a weight exactly. With circuit_privacy=true it is blinded and flooded: what it holds besides "
+        "the logits is told from nothing by 2^-28 a coefficient, and averaging T answers wins log2(T)/2 of these bits. "
+        "Without it, in latency packing with engine sealapi the slots beyond the logits are multiplied by 0 but for "
+        "the rounding of the weights, with engine tenseal they hold partial sums",
         task="inference",
         computation="high",
         communication="swelling",
@@ -95,6 +97,8 @@ class CryptoNets(Scheme):
     """`latency`: one image in a ciphertext; `throughput`: one pixel of many images in a ciphertext."""
     evaluation_keys: bool = True
     """Throughput with engine sealapi: False saves their upload, at the price of larger ciphertexts."""
+    circuit_privacy: bool = False
+    """Latency with engine sealapi: whether answers are blinded and flooded, so that they tell the logits alone."""
     poly_modulus_degree: int = 0
     """0: what the packing recommends, as for the next two."""
     modulus_bits: tuple[int, ...] = ()
@@ -111,6 +115,11 @@ class CryptoNets(Scheme):
         choose("scheme.engine", self.engine, {engine for engine, _ in packing.MODULES})
         choose("scheme.packing", self.packing, {name for _, name in packing.MODULES})
         choose("scheme.security", self.security, MAX_MODULUS_BITS)
+        if self.circuit_privacy and (self.engine, self.packing) != ("sealapi", "latency"):
+            raise ConfigError(
+                f"scheme.circuit_privacy=true is for scheme.engine=sealapi with scheme.packing=latency, not for "
+                f"scheme.engine={self.engine} with scheme.packing={self.packing}"
+            )
         in_range("scheme.poly_modulus_degree", self.poly_modulus_degree, 0)
 
     @property

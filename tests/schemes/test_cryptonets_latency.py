@@ -24,8 +24,9 @@ from ppbench.models.square import CryptoNetsModel, SquareTutorial
 from ppbench.records import JobRecord
 from ppbench.report.summary import summary
 from ppbench.scheme import Scheme, TaskFacts
-from schemes.cryptonets import CryptoNets, latency, parameters
+from schemes.cryptonets import CryptoNets, circuit_privacy, latency, parameters
 from schemes.cryptonets.layout import HIDDEN, Layers, Layout
+from schemes.cryptonets.rounding import Rounding
 from tests.helpers.held_keys import gave_its_key_away
 from tests.helpers.watched_cryptonets import Careless, Watched
 from tests.helpers.zero_layer import ZeroLayer
@@ -33,6 +34,7 @@ from tests.helpers.zero_layer import ZeroLayer
 pytest.importorskip("tenseal")
 
 ENGINES = ("sealapi", "tenseal")
+PRIVATE = CryptoNets(circuit_privacy=True)
 SECURITY = {"sealapi": "guidelines_2024", "tenseal": "standard_2018"}
 """The table that each engine's recommended parameters keep to."""
 MNIST = TaskFacts("mnist", (28, 28), 255.0, 10, 1, 1, 0)
@@ -290,6 +292,68 @@ def test_garbage_is_a_protocol_error(engine: str) -> None:
         client.decrypt([noise])
     with pytest.raises(ProtocolError):
         module.Server(scheme, untrained()).load([noise] * len(client.public_material()))
+
+
+# Circuit privacy.
+
+SIDES = (8, 8)
+SMALL = TaskFacts("digits", SIDES, 16.0, 10, 1, 1, 0)
+
+
+def answers_to_one_ciphertext(scheme: CryptoNets, n: int) -> tuple[latency.Client, latency.Server, list[Array]]:
+    client, server = latency.Client(scheme, SMALL), latency.Server(scheme, untrained(SIDES))
+    server.load(client.public_material())
+    request = client.encrypt(images(1, SIDES))
+    return client, server, [seal.split(server.evaluate(request))[0] for _ in range(n)]
+
+
+def test_without_circuit_privacy_an_answer_follows_from_weights_and_ciphertext() -> None:
+    _, _, (one, other) = answers_to_one_ciphertext(CryptoNets(), 2)
+    assert np.array_equal(one, other)
+
+
+def test_with_circuit_privacy_it_does_not_and_its_noise_is_as_large_as_stated() -> None:
+    client, server, (one, other) = answers_to_one_ciphertext(PRIVATE, 2)
+    halves = np.split(np.unpackbits(np.bitwise_xor(one, other)), 2)
+    # Of both components, leading bits of a number modulo a prime of 60 bits; the first one's message is the same.
+    assert all(abs(float(half.mean()) - 0.5) < 0.02 for half in halves)
+    assert server._flooding is not None
+    scale = latency.Scales.of(latency.Circuit.of(PRIVATE), client._context).answers
+    stated = circuit_privacy.slot_deviation(server._flooding.bits, 16384, scale)
+    noise = (np.array(client.slots(one)) - client.slots(other)) / np.sqrt(2)
+    assert noise.std() == pytest.approx(stated, rel=0.05)
+    decrypted, (clear,) = client.decrypt(seal.join([one]))[0], untrained(SIDES)(images(1, SIDES))
+    # A logit is the average of its copies.
+    np.testing.assert_allclose(decrypted, clear, atol=6 * stated / np.sqrt(HIDDEN))
+
+
+def test_what_circuit_privacy_drowns_is_as_small_as_stated(monkeypatch: pytest.MonkeyPatch) -> None:
+    import tenseal.sealapi as sealapi
+
+    # Whole, before flooding and before rounding to the leading bits.
+    monkeypatch.setattr(Rounding, "shorten", lambda self, ciphertext, noise: seal.save(ciphertext))
+    client, server, (answer,) = answers_to_one_ciphertext(PRIVATE, 1)
+    assert server._flooding is not None
+    plaintext = sealapi.Plaintext()
+    client._decryptor.decrypt(seal.load(sealapi.Ciphertext(), client._context, answer), plaintext)
+    (sample,) = images(1, SIDES).astype(np.float64)
+    besides = client._encoder.decode_complex(plaintext) - in_slots(client._layout, untrained(SIDES), sample)
+    scale = latency.Scales.of(latency.Circuit.of(PRIVATE), client._context).answers
+    of_coefficient = np.sqrt(np.mean(np.abs(besides) ** 2) / 16384) * scale
+    assert server._flooding.bits - np.log2(of_coefficient) > 28
+    assert "2^-28" in CryptoNets.card.guarantee
+
+
+def test_with_circuit_privacy_a_job_answers_as_the_model(tmp_path: Path) -> None:
+    measured = summary([run(PRIVATE, tmp_path, n_samples=2, warmup_batches=0)]).iloc[0]
+    assert measured.agreement == 1
+    assert 0 < measured.largest_logit_error < 0.1
+
+
+@pytest.mark.parametrize("options", [{"engine": "tenseal"}, {"packing": "throughput"}], ids=str)
+def test_circuit_privacy_is_refused_where_there_is_none(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"circuit_privacy=true is for scheme.engine=sealapi with .*=latency, not"):
+        CryptoNets(circuit_privacy=True, **options)
 
 
 @pytest.mark.slow
