@@ -20,6 +20,9 @@ Seal: TypeAlias = Any
 """An object of SEAL's; its Python module has no type stubs."""
 T = TypeVar("T")
 
+ERROR_VARIANCE = 10.5
+"""Of a fresh ciphertext's noise: the difference of two sums of 21 coins, a standard deviation of 3.24."""
+
 
 def import_library() -> None:
     """SEAL's binding and what reads its files, for a role that is made: they are used where this module is not."""

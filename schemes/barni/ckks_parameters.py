@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ppbench.errors import ConfigError, in_range
-from ppbench.he.seal import Seal, make_context
+from ppbench.he.seal import ERROR_VARIANCE, Seal, make_context
 from ppbench.he.security import MAX_PRIME_BITS, check_secure
 from ppbench.he.wire import SEED_BYTES
 from schemes.barni import half_bytes, tiling
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 LEAST_FLOODING_BITS = 20
 """What `flooding_bits` must be at the least."""
-_ERROR_VARIANCE = 10.5
-"""Of a fresh ciphertext's noise in SEAL: half the difference of two times 21 coins, a standard deviation of 3.24."""
 PLAIN_MODULUS = 1 << 32
 """Modulo which SEAL takes the weights; the scaling by it that BFV is about is not used."""
 _MAX_PACKED_BITS = 32
@@ -94,7 +92,7 @@ class Parameters:
         divides that, nothing of it is left but what rounding the two components adds, r0 + r1 s.
         """
         by_a_secret = 2 / 3 * self.poly_modulus_degree
-        variance = (1 + by_a_secret) / 12 if self.special_modulus_bits else _ERROR_VARIANCE * (1 + 2 * by_a_secret)
+        variance = (1 + by_a_secret) / 12 if self.special_modulus_bits else ERROR_VARIANCE * (1 + 2 * by_a_secret)
         return math.sqrt(2 / math.pi * variance)
 
     @property

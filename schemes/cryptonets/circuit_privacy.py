@@ -3,22 +3,27 @@
 As it stands, an answer follows from weights and ciphertext alone, so one answer tests a guess of a weight exactly; and
 what rounding, keys and weights leave in its low bits depends on the weights, too. So the server adds an encryption of
 zero under the participant's public key, by which both components are new each time, and to every coefficient of the
-first one a number uniform among the 2^`flooding_bits` around 0 (Gentry, STOC'09, section 4.1.2; as in `schemes.barni`).
+first one a number uniform among the 2^`Flooding.bits` around 0 (Gentry, STOC'09, section 4.1.2; as in `schemes.barni`).
 """
 
 from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
 from ppbench.bundle import Array
-from ppbench.he.seal import Seal
+from ppbench.he.seal import ERROR_VARIANCE, Seal
 from ppbench.he.wire import load_public_key
 
+LEAST_BITS = 20
+"""What `drowning_bits` must be at the least."""
 _BITS_BELOW_SCALE = 8
 """log2 of a logit's scale over the width of the flooding."""
+_MOST_GAIN = 2.0**6
+"""By how much an error on its way through the network is taken to grow at most; 2^3.5 was measured."""
 
 
 class Flooding:
@@ -49,6 +54,22 @@ class Flooding:
         words = np.frombuffer(os.urandom(8 * n), np.int64)
         drawn: Array = words >> np.int64(64 - self.bits)
         return drawn
+
+
+def drowning_bits(poly_modulus_degree: int, pixel_bits: int, weight_bits: Sequence[int], hidden_bits: int) -> int:
+    """log2 of the flooding over all that an answer holds besides its logits, in a coefficient.
+
+    That is, relative to a logit: the noise of fresh ciphertexts, the rounding of encoded weights, which fills
+    slots that should be empty, and the rounding of the hidden layer as it is rescaled. They are counted in slots, whose
+    real parts are wider than a coefficient by the root of half the degree.
+    """
+    of_a_slot = math.sqrt(poly_modulus_degree / 2)
+    errors = [
+        math.sqrt(ERROR_VARIANCE) * of_a_slot / 2.0**pixel_bits,
+        *(math.sqrt(poly_modulus_degree / 12) / 2.0**bits for bits in weight_bits),
+        poly_modulus_degree / math.sqrt(18) / 2.0**hidden_bits,
+    ]
+    return math.floor(math.log2(of_a_slot / (_MOST_GAIN * math.hypot(*errors)))) - _BITS_BELOW_SCALE
 
 
 def slot_deviation(flooding_bits: int, poly_modulus_degree: int, scale: float) -> float:

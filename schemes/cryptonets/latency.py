@@ -23,6 +23,7 @@ from ppbench.he.seal import Seal
 from ppbench.he.wire import public_key_bytes
 from ppbench.models.network import Network
 from ppbench.scheme import TaskFacts
+from schemes.cryptonets import circuit_privacy
 from schemes.cryptonets.circuit_privacy import Flooding
 from schemes.cryptonets.layout import Layers, Layout
 from schemes.cryptonets.parameters import Parameters
@@ -73,6 +74,13 @@ class Circuit:
         """log2 of the logits' scale at the end."""
         dropped = self.parameters.modulus_bits[1 : 1 + self.behind_logits]
         return 2 * self.hidden_bits + self.parameters.scale_bits[3] - sum(dropped)
+
+    @property
+    def drowning_bits(self) -> int:
+        """What circuit privacy promises: see `circuit_privacy.drowning_bits`."""
+        pixels, *weights = self.parameters.scale_bits
+        degree = self.parameters.poly_modulus_degree
+        return circuit_privacy.drowning_bits(degree, pixels, weights, self.hidden_bits)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -299,6 +307,11 @@ def check(scheme: CryptoNets, network: Network, task: TaskFacts) -> None:
             f"scheme.scale_bits={list(parameters.scale_bits)} leave the hidden layer {circuit.hidden_bits} bits after "
             "its rescaling: twice the first two plus the third must be at least "
             f"{2 * (pixels + convolution) + hidden + missing}"
+        )
+    if scheme.circuit_privacy and (bits := circuit.drowning_bits) < circuit_privacy.LEAST_BITS:
+        raise ConfigError(
+            f"scheme.scale_bits={list(parameters.scale_bits)} leave flooding 2^{bits} times what it has to drown; "
+            f"scheme.circuit_privacy=true needs 2^{circuit_privacy.LEAST_BITS} times"
         )
     Weights(parameters.context(), layout, layers, circuit)
 

@@ -79,7 +79,7 @@ class CryptoNets(Scheme):
         "decrypted. The model: only as far as logits do not tell, and the participant gets all logits instead of the "
         "label. There is no circuit privacy: an answer follows from weights and ciphertext alone, so that one answer "
         "tests a guess of a weight exactly. With circuit_privacy=true it is blinded and flooded: what it holds besides "
-        "the logits is told from nothing by 2^-28 a coefficient, and averaging T answers wins log2(T)/2 of these bits. "
+        "the logits is told from nothing by 2^-29 a coefficient, and averaging T answers wins log2(T)/2 of these bits. "
         "Without it, in latency packing with engine sealapi the slots beyond the logits are multiplied by 0 but for "
         "the rounding of the weights, with engine tenseal they hold partial sums",
         task="inference",

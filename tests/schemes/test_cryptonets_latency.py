@@ -164,6 +164,7 @@ def check(options: dict[str, Any], network: Network) -> None:
         ({"security": "none"}, "scheme.security='none' is not one of guidelines_2024, standard_2018"),
         ({"modulus_bits": (60, 60)}, "must have 3 primes: fewer are not deep enough"),
         ({"modulus_bits": (60, 61, 60)}, "modulus_bits=61 must be from .* to 60"),
+        ({"circuit_privacy": True, "scale_bits": (50, 44, 42, 30)}, r"leave flooding 2\^17 times .* needs 2\^20 times"),
         ({"scale_bits": (16, 15)}, "scale_bits=.* must have 4 values"),
         ({"scale_bits": (16, 15, 17, 0)}, "scale_bits=0 must be from 1 to 60"),
         ({"scale_bits": (10, 10, 17, 17)}, "twice the first two plus the third must be at least 76"),
@@ -340,8 +341,9 @@ def test_what_circuit_privacy_drowns_is_as_small_as_stated(monkeypatch: pytest.M
     besides = client._encoder.decode_complex(plaintext) - in_slots(client._layout, untrained(SIDES), sample)
     scale = latency.Scales.of(latency.Circuit.of(PRIVATE), client._context).answers
     of_coefficient = np.sqrt(np.mean(np.abs(besides) ** 2) / 16384) * scale
-    assert server._flooding.bits - np.log2(of_coefficient) > 28
-    assert "2^-28" in CryptoNets.card.guarantee
+    stated = latency.Circuit.of(PRIVATE).drowning_bits
+    assert server._flooding.bits - np.log2(of_coefficient) > stated
+    assert f"2^-{stated} a coefficient" in CryptoNets.card.guarantee
 
 
 def test_with_circuit_privacy_a_job_answers_as_the_model(tmp_path: Path) -> None:
