@@ -10,6 +10,10 @@ A freshly encrypted one, symmetric, has its first component only, and behind it 
     header | generator u8 | seed 64 bytes
 
 where a header is: magic u16 | size u8 | version 2 x u8 | compression u8 | 0 u16 | size with the header u64.
+
+A public key is such a ciphertext, and a secret key, in NTT form, without the first header:
+
+    parms_id 4 x u64 | residues u64 | scale f64 | header | number of residues u64 | residues (primes, N) u64
 """
 
 from __future__ import annotations
@@ -31,6 +35,7 @@ _MAGIC = 0xA15E
 _NO_COMPRESSION, _ZSTANDARD = 0, 2
 _BLAKE2XB = 1
 _BEFORE_RESIDUES = _CIPHERTEXT.size + _HEADER.size + _COUNT.size
+_BEFORE_SECRET = 6 * 8 + _HEADER.size + _COUNT.size
 _SEED_INFO_BYTES = _HEADER.size + 1 + SEED_BYTES
 
 
@@ -66,6 +71,41 @@ def residues_of(ciphertext: Seal) -> Array:
     return _residues(body, (n_components, n_primes, degree))
 
 
+def secret_residues(key: Seal, degree: int) -> Array:
+    """Those of a secret key, in NTT form: (primes, N) uint64, the special prime's last."""
+    return np.frombuffer(saved_body(key), "<u8", offset=_BEFORE_SECRET).reshape(-1, degree)
+
+
+def public_key_bytes(generator: Seal) -> Array:
+    """The public key of a key generator, (bytes,) uint8: as many for every key of the same parameters."""
+    import tenseal.sealapi as sealapi
+
+    key = sealapi.PublicKey()
+    generator.create_public_key(key)
+    return np.frombuffer(saved_body(key), np.uint8)
+
+
+def public_key_size(degree: int, n_primes: int) -> int:
+    """How many bytes `public_key_bytes` gives, the special prime counted."""
+    return _BEFORE_RESIDUES + 2 * n_primes * degree * 8
+
+
+def load_public_key(content: Array, context: Seal) -> Seal:
+    """What `public_key_bytes` gave as a key. Raises ProtocolError for anything else."""
+    import tenseal.sealapi as sealapi
+
+    return load(sealapi.PublicKey(), context, np.frombuffer(_header(content.size) + content.tobytes(), np.uint8))
+
+
+def _header(size: int) -> bytes:
+    """Of so many bytes that are not compressed."""
+    import tenseal.sealapi as sealapi
+
+    header = sealapi.Serialization.SEALHeader()
+    version = (header.version_major, header.version_minor)
+    return _HEADER.pack(_MAGIC, _HEADER.size, *version, _NO_COMPRESSION, 0, _HEADER.size + size)
+
+
 def _residues(body: memoryview, shape: tuple[int, ...]) -> Array:
     return np.frombuffer(body, "<u8", int(np.prod(shape)), _BEFORE_RESIDUES).reshape(shape)
 
@@ -80,8 +120,6 @@ class Assembler:
         self._context = context
         self._parms_id = parms_id
         self._shape = (n_primes, degree)
-        header = sealapi.Serialization.SEALHeader()
-        self._version = (header.version_major, header.version_minor)
         # Only the seed differs from one expansion to the next.
         nothing = self._stream(np.zeros(self._shape, "<u8"), 2, 1.0, self._seed_info(bytes(SEED_BYTES)))
         self._seeded = np.frombuffer(bytearray(nothing), np.uint8)
@@ -105,19 +143,16 @@ class Assembler:
         return load(self._sealapi.Ciphertext(self._context), self._context, np.frombuffer(stream, np.uint8))
 
     def _seed_info(self, seed: bytes) -> bytes:
-        return self._header(1 + SEED_BYTES) + bytes([_BLAKE2XB]) + seed
-
-    def _header(self, size: int) -> bytes:
-        return _HEADER.pack(_MAGIC, _HEADER.size, *self._version, _NO_COMPRESSION, 0, _HEADER.size + size)
+        return _header(1 + SEED_BYTES) + bytes([_BLAKE2XB]) + seed
 
     def _stream(
         self, residues: Array, n_components: int, scale: float, seed_info: bytes, ntt_form: bool = True
     ) -> bytes:
         n_primes, degree = self._shape
         members = _CIPHERTEXT.pack(*self._parms_id, ntt_form, n_components, degree, n_primes, scale, 1)
-        array = self._header(_COUNT.size + residues.nbytes) + _COUNT.pack(residues.size)
+        array = _header(_COUNT.size + residues.nbytes) + _COUNT.pack(residues.size)
         size = len(members) + len(array) + residues.nbytes + len(seed_info)
-        return b"".join([self._header(size), members, array, residues.data, seed_info])
+        return b"".join([_header(size), members, array, residues.data, seed_info])
 
 
 def n_bytes_of(prime: int) -> int:

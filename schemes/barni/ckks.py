@@ -21,7 +21,15 @@ import numpy as np
 
 from ppbench.bundle import Array
 from ppbench.he.seal import Seal, import_library, load, save
-from ppbench.he.wire import SEED_BYTES, check_shapes, residues_of, seeded_parts
+from ppbench.he.wire import (
+    SEED_BYTES,
+    check_shapes,
+    load_public_key,
+    public_key_bytes,
+    public_key_size,
+    residues_of,
+    seeded_parts,
+)
 from ppbench.scheme import TaskFacts
 from schemes.barni import half_bytes
 from schemes.barni.ckks_parameters import Parameters
@@ -50,11 +58,18 @@ class Client:
         self._parameters = Parameters.of(scheme)
         self._geometries = [step.linear for step in plan.exchanges]
         self._ring = Ring(self._parameters)
-        self._secret_key = sealapi.KeyGenerator(self._ring.context).secret_key()
+        self._generator = sealapi.KeyGenerator(self._ring.context)
+        self._secret_key = self._generator.secret_key()
+        self._secret = self._ring.plaintext(self._ring.secret(self._secret_key))
         self._encryptor = sealapi.Encryptor(self._ring.context, self._secret_key)
 
     def public_key(self) -> list[Array]:
-        """An encryption of zero: all bits of its first component, (bytes,) uint8, and the seed of the second."""
+        """An encryption of zero: all bits of its first component, (bytes,) uint8, and the seed of the second.
+
+        With a special prime SEAL's public key, which is one modulo both primes.
+        """
+        if self._parameters.special_modulus_bits:
+            return [public_key_bytes(self._generator)]
         (zero,), (seed,) = self._zeros(1)
         return [half_bytes.pack(zero, self._ring.whole_bits), seed]
 
@@ -95,7 +110,7 @@ class Client:
         # A ciphertext has at least two components.
         padded = np.concatenate([polynomials, polynomials[: n % 2]])
         products = [
-            self._ring.product(padded[start : start + _MAX_COMPONENTS], self._secret_key.data())
+            self._ring.product(padded[start : start + _MAX_COMPONENTS], self._secret)
             for start in range(0, len(padded), _MAX_COMPONENTS)
         ]
         return np.concatenate(products)[:n]
@@ -119,13 +134,18 @@ class Server:
 
     def load(self, public_key: Sequence[Array]) -> Key:
         """A participant's public key, as an encryptor. Raises ProtocolError if it is none."""
+        return self._sealapi.Encryptor(self._ring.context, self._public_key(public_key))
+
+    def _public_key(self, public_key: Sequence[Array]) -> Seal:
+        if self._parameters.special_modulus_bits:
+            check_shapes(public_key, [(public_key_size(self._parameters.poly_modulus_degree, n_primes=2),)])
+            return load_public_key(public_key[0], self._ring.context)
         degree, bits = self._parameters.poly_modulus_degree, self._ring.whole_bits
         check_shapes(public_key, [(half_bytes.packed_size(degree, bits),), (SEED_BYTES,)])
         zero = half_bytes.unpack(public_key[0], degree, bits)
         ciphertext = self._ring.seeded(np.minimum(zero, np.uint64(self._ring.prime - 1)), public_key[1])
         self._ring.evaluator.transform_to_ntt_inplace(ciphertext)
-        key = load(self._sealapi.PublicKey(), self._ring.context, save(ciphertext))
-        return self._sealapi.Encryptor(self._ring.context, key)
+        return load(self._sealapi.PublicKey(), self._ring.context, save(ciphertext))
 
     def evaluate(self, key: Key, layer: int, n: int, arrays: Sequence[Array]) -> list[Array]:
         """What the client encrypted -> the bits of the second components, and of the outputs in the first ones."""

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ppbench.errors import ConfigError, in_range
-from ppbench.he.seal import Seal, check_secure, make_context
+from ppbench.he.seal import ERROR_VARIANCE, Seal, make_context
+from ppbench.he.security import MAX_PRIME_BITS, check_secure
 from ppbench.he.wire import SEED_BYTES
 from schemes.barni import half_bytes, tiling
 from schemes.barni.linear import Geometry, LinearLayer
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 LEAST_FLOODING_BITS = 20
 """What `flooding_bits` must be at the least."""
-_ERROR_DEVIATION = 3.2
-"""Of a fresh ciphertext's noise in SEAL."""
 PLAIN_MODULUS = 1 << 32
 """Modulo which SEAL takes the weights; the scaling by it that BFV is about is not used."""
 _MAX_PACKED_BITS = 32
@@ -42,7 +41,9 @@ class Parameters:
     poly_modulus_degree: int
     """N: the coefficients of a polynomial."""
     modulus_bits: int
-    """Of q, a single prime: no key is ever switched, and nothing rescaled."""
+    """Of q, a single prime: no key is ever switched, and nothing of a sample rescaled."""
+    special_modulus_bits: int
+    """Of the prime by which blinding is divided; 0: there is none."""
     activation_bits: int
     weight_bits: int
     range_bits: int
@@ -79,19 +80,37 @@ class Parameters:
         return half_bytes.whole(self.output_bits + math.log2(self.poly_modulus_degree / 18) / 2)
 
     @property
-    def flooding_bits(self) -> int:
-        """log2 of the random low bits of an output over six deviations of the noise with which it was blinded.
+    def primes_bits(self) -> tuple[int, ...]:
+        """Sizes of all primes, the special one last."""
+        return (self.modulus_bits, self.special_modulus_bits) if self.special_modulus_bits else (self.modulus_bits,)
 
-        Knowing that noise would help to tell the blinding from the weights. For two values of it, outputs are at
-        a statistical distance of 2 to the minus so many. (The noise of its own ciphertexts the participant knows: it
-        is a part of what it encrypted.)
+    @property
+    def blinding_noise(self) -> float:
+        """Mean absolute value, in a coefficient, of the noise e of the encryption of zero that blinds an answer.
+
+        It is u e' + e0 + e1 s with the public key's noise e' and secrets s and u of -1, 0 and 1. Where a special prime
+        divides that, nothing of it is left but what rounding the two components adds, r0 + r1 s.
         """
-        variance = _ERROR_DEVIATION**2 * (4 / 3 * self.poly_modulus_degree + 1)
-        return math.floor(self.modulus_bits - self.output_bits - math.log2(6 * math.sqrt(variance)))
+        by_a_secret = 2 / 3 * self.poly_modulus_degree
+        variance = (1 + by_a_secret) / 12 if self.special_modulus_bits else ERROR_VARIANCE * (1 + 2 * by_a_secret)
+        return math.sqrt(2 / math.pi * variance)
+
+    @property
+    def flooding_bits(self) -> int:
+        """Minus log2 of the statistical distance of an answered output from one without the noise that blinded it.
+
+        Knowing that noise e would help to tell the blinding from the weights. An output gets a number uniform among
+        the F = 2^(dropped bits) on top, which e can be told from by at most |e| / F: on average over all e, the
+        distance is at most the mean of |e| over F. (The noise of its own ciphertexts the participant knows: it is a
+        part of what it encrypted.) In the average of T answers to one question the noise stands out by the root of T,
+        so log2(T) / 2 of these bits are gone.
+        """
+        return math.floor(self.modulus_bits - self.output_bits - math.log2(self.blinding_noise))
 
     def check(self) -> None:
         """Raise ConfigError, naming the option and what is allowed, for what is insecure or has no room."""
-        check_secure(self.poly_modulus_degree, (self.modulus_bits,))
+        in_range("scheme.special_modulus_bits", self.special_modulus_bits, 0, MAX_PRIME_BITS)
+        check_secure(self.poly_modulus_degree, self.primes_bits)
         in_range("scheme.activation_bits", self.activation_bits, 1)
         in_range("scheme.weight_bits", self.weight_bits, 1)
         in_range("scheme.range_bits", self.range_bits, 1)
@@ -135,4 +154,4 @@ class Parameters:
 
     def context(self) -> Seal:
         """A context of BFV, whose ciphertexts are coefficients, not values at roots of unity as CKKS's are in SEAL."""
-        return make_context(self.poly_modulus_degree, (self.modulus_bits,), PLAIN_MODULUS)
+        return make_context(self.poly_modulus_degree, self.primes_bits, PLAIN_MODULUS)

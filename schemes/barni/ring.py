@@ -6,7 +6,7 @@ import numpy as np
 
 from ppbench.bundle import Array
 from ppbench.he.seal import Seal, primes
-from ppbench.he.wire import Assembler, n_bytes_of, residues_of
+from ppbench.he.wire import Assembler, n_bytes_of, residues_of, secret_residues
 from schemes.barni import half_bytes
 from schemes.barni.ckks_parameters import PLAIN_MODULUS, Parameters
 
@@ -69,6 +69,14 @@ class Ring:
         plaintext = self._sealapi.Plaintext(" + ".join(terms))
         self.evaluator.transform_to_ntt_inplace(plaintext, self._parms_id)
         return plaintext
+
+    def secret(self, key: Seal) -> Array:
+        """A secret key's coefficients, (N,) int64 of -1, 0 and 1."""
+        residues, *_ = secret_residues(key, self._degree)
+        # A ciphertext has at least two components.
+        ciphertext = self._assembler.ciphertext(np.stack([residues[np.newaxis]] * 2), scale=1.0)
+        self.evaluator.transform_from_ntt_inplace(ciphertext)
+        return self.centred(residues_of(ciphertext)[0, 0])
 
     def product(self, polynomials: Array, factor: Seal) -> Array:
         """(2 to 16, N) uint64 -> the product of each with a plaintext in NTT form."""

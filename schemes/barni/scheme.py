@@ -100,13 +100,14 @@ class Barni(Scheme):
         taxonomy=("inference", "homomorphic encryption", "Barni"),
         protects="the sample, all activations and the label, from the coordinator; the model, hardly, from the "
         "participant",
-        guarantee="the sample: 128-bit security of ring learning with errors (engine paillier: factoring 2048 bits), "
-        "against a coordinator that is honest but curious. The model: the participant learns the architecture, and of "
-        "every linear layer the inputs and outputs for its own samples; from about as many samples as a layer has "
-        "inputs it solves for the weights (benchmarks/barni_extraction.py measures it). Beyond these outputs, to the "
-        "precision that is sent (engine paillier: exactly), an answer tells nothing: it is blinded by an encryption of "
-        "zero, whose noise is drowned in 2^28 times as much (engine paillier has none), and sums that are no outputs "
-        "are not sent. A participant that does not follow the protocol is not held to it",
+        guarantee="the sample: 128-bit security of ring learning with errors (engine paillier: 112 bits, factoring of "
+        "2048), against a coordinator that is honest but curious. The model: the participant learns the architecture, "
+        "and of every linear layer the inputs and outputs for its own samples; from about as many samples as a layer "
+        "has inputs it solves for the weights (benchmarks/barni_extraction.py measures it). Beyond these outputs, to "
+        "the precision that is sent (engine paillier: exactly), an answer tells nothing: it is blinded by an "
+        "encryption of zero, whose noise is flooded, which leaves a statistical distance of 2^-29 for each output "
+        "(barni_flooded: 2^-40; engine paillier: 0); averaging T answers to one question wins log2(T)/2 of these bits; "
+        "sums that are no outputs are not sent. A participant that does not follow the protocol is not held to it",
         task="inference",
         # Section 2's exemplar of high computation is homomorphic encryption; of MPC, section 2.2.2 says that it
         # "requires many rounds of communication".
@@ -128,8 +129,10 @@ class Barni(Scheme):
     """Engine ckks: a linear layer's outputs are below 2 to the power of this."""
     poly_modulus_degree: int = 2048
     """Engine ckks: coefficients of a polynomial."""
-    modulus_bits: int = 54
+    modulus_bits: int = 53
     """Engine ckks: size of the one prime that is the coefficient modulus."""
+    special_modulus_bits: int = 0
+    """Engine ckks: size of a prime under which answers are blinded, too; dividing by it leaves less noise to drown."""
     key_bits: int = 2048
     """Engine paillier: size of the modulus."""
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from schemes.cryptonets.scheme import CryptoNets
 
 RECOMMENDED = Parameters(8192, (31, 26, 26, 26, 26, 26, 26, 31), (26,))
-"""The tutorial's; one scale for all."""
+"""The tutorial's; one scale for all. Its 218 bits need `scheme.security=standard_2018`."""
 _N_THREADS = 1
 """Of TenSEAL's own pool, which no environment variable limits."""
 

@@ -38,10 +38,14 @@ class Rounding:
         self._n_bytes = min(_MAX_BYTES, math.ceil(kept_bits / 8))
         self._dropped_bits = np.uint64(max(0, self._prime.bit_length() - 8 * self._n_bytes))
 
-    def shorten(self, ciphertext: Seal) -> Array:
-        """A ciphertext, which is used up -> (bytes,) uint8."""
+    def shorten(self, ciphertext: Seal, noise: Array | None = None) -> Array:
+        """A ciphertext, which is used up -> (bytes,) uint8; `noise`, (N,) int64, goes on top of its message."""
         self._evaluator.transform_from_ntt_inplace(ciphertext)
-        leading = residues_of(ciphertext) >> self._dropped_bits
+        residues = residues_of(ciphertext)
+        if noise is not None:
+            first, second = residues
+            residues = np.stack([(first + (noise % self._prime).astype(np.uint64)) % np.uint64(self._prime), second])
+        leading = residues >> self._dropped_bits
         return np.ascontiguousarray(pack(leading, self._n_bytes)).ravel()
 
     def restore(self, content: Array) -> Seal:

@@ -11,6 +11,7 @@ import numpy as np
 from ppbench.bundle import Tree
 from ppbench.errors import ConfigError, choose, in_range
 from ppbench.he import seal
+from ppbench.he.security import GUIDELINES_2024, MAX_MODULUS_BITS
 from ppbench.models.network import Conv2d, Linear, Network
 from ppbench.party import Party
 from ppbench.scheme import Batch, Role, Scheme, SchemeCard, Task, TaskFacts
@@ -73,11 +74,14 @@ class CryptoNets(Scheme):
         source="Gilad-Bachrach et al., CryptoNets, ICML'16; latency packing after Brutzkus et al., LoLa, ICML'19",
         taxonomy=("inference", "homomorphic encryption", "CryptoNets"),
         protects="the sample and the label, from the coordinator; the model's weights, from the participant",
-        guarantee="the sample: 128-bit security of ring learning with errors, against a coordinator that is honest "
-        "but curious and never learns what is decrypted. The model: only as far as logits do not tell. The participant "
-        "gets all logits instead of the label, and the noise of ciphertexts, which depends on the weights, is not "
-        "flooded; in latency packing with engine sealapi the slots beyond the logits are multiplied by 0 but for the "
-        "rounding of the weights, with engine tenseal they hold partial sums",
+        guarantee="the sample: 128-bit security of ring learning with errors (cryptonets_tenseal: a little below, by "
+        "its tutorial's parameters), against a coordinator that is honest but curious and never learns what is "
+        "decrypted. The model: only as far as logits do not tell, and the participant gets all logits instead of the "
+        "label. There is no circuit privacy: an answer follows from weights and ciphertext alone, so that one answer "
+        "tests a guess of a weight exactly. With circuit_privacy=true it is blinded and flooded: what it holds besides "
+        "the logits is told from nothing by 2^-29 a coefficient, and averaging T answers wins log2(T)/2 of these bits. "
+        "Without it, in latency packing with engine sealapi the slots beyond the logits are multiplied by 0 but for "
+        "the rounding of the weights, with engine tenseal they hold partial sums",
         task="inference",
         computation="high",
         communication="swelling",
@@ -93,17 +97,29 @@ class CryptoNets(Scheme):
     """`latency`: one image in a ciphertext; `throughput`: one pixel of many images in a ciphertext."""
     evaluation_keys: bool = True
     """Throughput with engine sealapi: False saves their upload, at the price of larger ciphertexts."""
+    circuit_privacy: bool = False
+    """Latency with engine sealapi: whether answers are blinded and flooded, so that they tell the logits alone."""
     poly_modulus_degree: int = 0
     """0: what the packing recommends, as for the next two."""
     modulus_bits: tuple[int, ...] = ()
     """Sizes of the primes of the coefficient modulus, the special prime last."""
     scale_bits: tuple[int, ...] = ()
     """log2 of the scales; which they are depends on the packing."""
+    security: str = GUIDELINES_2024
+    """The table of parameters that 128 bits of security are read from: `guidelines_2024` (Bossuat et al.), or the
+    `standard_2018`, a little below 128 bits by what is known today, which TenSEAL's tutorial (engine tenseal, latency)
+    keeps to."""
 
     def __post_init__(self) -> None:
         """Refuse what no packing knows; each checks its own parameters in `check`."""
         choose("scheme.engine", self.engine, {engine for engine, _ in packing.MODULES})
         choose("scheme.packing", self.packing, {name for _, name in packing.MODULES})
+        choose("scheme.security", self.security, MAX_MODULUS_BITS)
+        if self.circuit_privacy and (self.engine, self.packing) != ("sealapi", "latency"):
+            raise ConfigError(
+                f"scheme.circuit_privacy=true is for scheme.engine=sealapi with scheme.packing=latency, not for "
+                f"scheme.engine={self.engine} with scheme.packing={self.packing}"
+            )
         in_range("scheme.poly_modulus_degree", self.poly_modulus_degree, 0)
 
     @property

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ppbench.errors import ConfigError, in_range
-from ppbench.he.seal import Seal, check_secure
+from ppbench.he import seal
+from ppbench.he.seal import Seal
+from ppbench.he.security import check_secure
 from ppbench.models.network import Network
 from ppbench.scheme import TaskFacts
 from ppbench.wire.message import MAX_ARRAYS
@@ -27,7 +29,7 @@ N_DATA_PRIMES = 4
 # Scales of: pixels, weights of the first, second and third layer. Chosen, for a sum that the modulus sets, by the
 # smallest largest error of a logit on MNIST among those tried.
 WITH_KEYS = Parameters(8192, (32, 32, 24, 24, 33), (19, 11, 10, 11))
-WITHOUT_KEYS = Parameters(4096, (32, 32, 22, 22), (18, 11, 10, 9))
+WITHOUT_KEYS = Parameters(4096, (32, 32, 21, 21), (18, 11, 8, 9))
 """Its primes are all for data: no special prime, since no key is ever switched."""
 
 _SPECIAL_PRIME_BITS = 33
@@ -41,13 +43,13 @@ def parameters(scheme: CryptoNets) -> Parameters:
 
 
 def context(scheme: CryptoNets) -> Seal:
-    """A SEALContext of 128-bit security. Raises ConfigError if SEAL refuses the parameters."""
+    """A SEALContext. Raises ConfigError if SEAL refuses the parameters."""
     chosen = parameters(scheme)
     if scheme.evaluation_keys:
         return chosen.context()
     import tenseal.sealapi as sealapi
 
-    check_secure(chosen.poly_modulus_degree, chosen.modulus_bits)
+    check_secure(chosen.poly_modulus_degree, chosen.modulus_bits, chosen.security)
     encryption = sealapi.EncryptionParameters(sealapi.SCHEME_TYPE.CKKS)
     encryption.set_poly_modulus_degree(chosen.poly_modulus_degree)
     primes = [*chosen.modulus_bits, _SPECIAL_PRIME_BITS]
@@ -80,9 +82,14 @@ class Quantised:
 
 
 def largest_logit(scheme: CryptoNets, task: TaskFacts) -> float:
-    """The |logit| beyond which a result may wrap: half the last modulus over the scale."""
+    """The |logit| beyond which a result may wrap: half the last modulus over the scale.
+
+    By the primes themselves: small ones are up to a tenth smaller than their bits say.
+    """
     chosen = parameters(scheme)
-    return float(2.0 ** (_logit_modulus_bits(chosen) - 1 - _logit_scale_bits(chosen)))
+    first, second, *dropped = seal.primes_of(chosen.poly_modulus_degree, chosen.modulus_bits)[:N_DATA_PRIMES]
+    excess = math.prod(2.0**bits / prime for bits, prime in zip(chosen.modulus_bits[2:], dropped, strict=False))
+    return first * second / (2 * 2.0 ** _logit_scale_bits(chosen) * excess**2)
 
 
 def _logit_modulus_bits(chosen: Parameters) -> int:

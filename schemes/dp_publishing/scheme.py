@@ -86,8 +86,9 @@ class DpPublishing(Scheme):
         "is replaced by another; how many there are, and what values an attribute can have, is public. It assumes that "
         "the curator is honest and answers no more queries than these. The theorems are for real numbers: noise comes "
         "from the operating system's generator, in double precision; Laplace noise is rounded to a grid, which closes "
-        "Mironov's attack (CCS'12) but is no proof. The constants of the median mechanism were chosen on Adult itself: "
-        "what that choice tells of the data is not counted",
+        "Mironov's attack (CCS'12) but is no proof, and ends at 37 b, so that delta is not exactly 0 but about 1e-12 "
+        "an answer where its own epsilon is up to 1. The constants of the median mechanism were chosen on Adult "
+        "itself: what that choice tells of the data is not counted",
         task="training",
         computation="low",
         communication="retention/compression",

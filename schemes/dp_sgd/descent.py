@@ -13,7 +13,11 @@ from ppbench.privacy.chance import os_words
 from ppbench.privacy.mechanisms import Gaussian
 
 ClippedSum: TypeAlias = Callable[[Array, Array], Array]
-"""(p,) parameters and (m,) indices of records, m may be 0 -> (p,) sum of the m gradients, each clipped."""
+"""(p,) parameters and (m,) indices of records, m may be 0 -> (p,) float64 sum of the m gradients, each clipped."""
+_MARGIN = 2.0**-20
+"""By how much of `clip` gradients are clipped shorter. What a record changes in a sum of m gradients is its own, and
+how the others are rounded: in double precision at most 2^-52 m^2 `clip` in all, for the 2^16 records of the largest
+step less than this margin. In single precision it would be 5 % of `clip` for a thousand records."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +66,10 @@ def poisson_sample(n: int, rate: float) -> Array:
 
 
 def clipping_factors(norms: Array, clip: float) -> Array:
-    """(n,) norms of gradients -> (n,) what to multiply the gradients with, so that no norm exceeds `clip`."""
-    factors: Array = clip / np.maximum(norms, clip)
+    """(n,) float64 norms of gradients -> (n,) what to multiply them with, so that no record moves a sum by more.
+
+    For that, multiply and add in double precision.
+    """
+    bound = clip * (1 - _MARGIN)
+    factors: Array = bound / np.maximum(norms, bound)
     return factors

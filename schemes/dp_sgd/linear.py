@@ -15,11 +15,12 @@ def clipped_sum(features: Array, labels: Array, n_classes: int, clip: float) -> 
     product of theirs, and the sum of clipped gradients is one matrix product: no per-record gradient is ever made
     (what Goodfellow, 2015, calls an efficient per-example gradient computation).
     """
-    squared_norms = np.einsum("nd,nd->n", features, features)
+    squared_norms = np.einsum("nd,nd->n", features, features, dtype=np.float64)
 
     def compute(parameters: Array, chosen: Array) -> Array:
-        inputs = features[chosen]
-        errors = softmax(inputs @ parameters.reshape(n_classes, -1).T)
+        # All in double precision: in single, a record's own errors come out differently beside other records, too.
+        inputs = features[chosen].astype(np.float64)
+        errors = softmax(inputs @ parameters.astype(np.float64).reshape(n_classes, -1).T)
         errors[np.arange(len(chosen)), labels[chosen]] -= 1
         norms = np.sqrt(np.square(errors).sum(axis=1) * squared_norms[chosen])
         errors *= clipping_factors(norms, clip)[:, np.newaxis]

@@ -50,11 +50,12 @@ class LocalDpTraining(PerturbedTraining):
         protects="each training and test vector from the coordinator, whatever it does with what it gets; how much is "
         "epsilon's; not the labels, and not how many samples a participant has",
         guarantee="epsilon-local differential privacy of each vector, where any two vectors are neighbours: none is "
-        "more than exp(epsilon) times as likely as another to have given what was sent. Assumes one release of "
-        "each vector, and vectors that tell nothing of one another or of their label; else epsilons add up: over the "
-        "n samples of a device to n epsilon, and over the passes of a measurement. The theorem is for real numbers: "
+        "more than exp(epsilon) times as likely as another to have given what was sent. Assumes one release of each "
+        "vector, and vectors that tell nothing of one another or of their label; else epsilons add up: over the n "
+        "samples of a device to n epsilon, and over the passes of a measurement. The theorem is for real numbers: "
         "noise is drawn in double precision from the operating system's randomness and rounded to a grid, which closes "
-        "Mironov's attack (CCS'12) but is no proof",
+        "Mironov's attack (CCS'12) but is no proof. It ends at 37 b, so that delta is not exactly 0 but about 1e-11 a "
+        "value where a value's own epsilon is up to 3",
         task="training",
         computation="low",
         communication="retention/compression",

@@ -136,10 +136,12 @@ class Mpc(Scheme):
         taxonomy=("inference", "secure multi-party computation", "CrypTen"),
         protects="the sample and the label, from the coordinator; the model's weights, from the participant",
         guarantee="against parties that are honest but curious, and a dealer that colludes with neither: it deals "
-        "masks and sees no message. The participant learns the layers' shapes and the logits (reveal=argmax: the label "
-        "alone). Our masks are AES-128 in counter mode by keys of the operating system; where an option is `stock` "
-        "they are CrypTen's, from a Mersenne Twister, which is no cryptographic generator. provider=tfp: no privacy, "
-        "lower bound, because the coordinator knows every mask",
+        "masks and sees no message. Private links are assumed, and not made: who reads those to the dealer has the "
+        "masks. A product x that is truncated on shares (engine spu: not) wraps with a probability of |x| / 2^(bits of "
+        "the ring - 1), small, at most 1e-3 a sample in all, but decided by hidden values. The participant learns the "
+        "layers' shapes and the logits (reveal=argmax: the label alone). Our masks are AES-128 in counter mode by keys "
+        "of the operating system; where an option is `stock` they are CrypTen's, from a Mersenne Twister, which is no "
+        "cryptographic generator. provider=tfp: no privacy, lower bound, because the coordinator knows every mask",
         task="inference",
         computation="medium",
         communication="iterative",

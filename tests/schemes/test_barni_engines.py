@@ -18,6 +18,7 @@ from ppbench.bundle import Array
 from ppbench.errors import ConfigError, ProtocolError
 from ppbench.he import seal
 from ppbench.he.seal import Seal
+from ppbench.he.wire import residues_of
 from ppbench.models.lenet import architecture
 from ppbench.models.network import Conv2d, Flatten, Linear, Network, ReLU
 from ppbench.scheme import TaskFacts
@@ -31,7 +32,10 @@ pytest.importorskip("tenseal")
 pytest.importorskip("phe")
 
 CKKS, PAILLIER = Barni(), Barni(engine="paillier")
+FLOODED = Barni(poly_modulus_degree=4096, modulus_bits=60, special_modulus_bits=46)
+"""conf/scheme/barni_flooded.yaml."""
 ENGINES = (CKKS, PAILLIER)
+KINDS = {"ckks": CKKS, "flooded": FLOODED, "paillier": PAILLIER}
 WIDER = {"ckks": 1 + 6 * 0.67, "paillier": 0.0}
 """Of an output, beyond the rounding of what goes in: in units of its last bit, six deviations and one bit."""
 
@@ -115,8 +119,9 @@ def test_a_batch_costs_what_it_has_and_not_what_was_allowed() -> None:
     assert sum(array.nbytes for array in allowed.request(network, 10)) < 10e3
 
 
-def test_paillier_computes_a_network() -> None:
-    assert_exact(PAILLIER, small_network(), n=2, batch_size=4)
+@pytest.mark.parametrize("scheme", [PAILLIER, FLOODED], ids=["paillier", "flooded"])
+def test_a_network_is_computed(scheme: Barni) -> None:
+    assert_exact(scheme, small_network(), n=2, batch_size=4)
 
 
 @pytest.mark.parametrize("scheme", ENGINES, ids=lambda scheme: scheme.engine)
@@ -158,7 +163,7 @@ def in_common(pair: Pair, network: Network) -> list[tuple[float, int]]:
     return [(1 - float(bits.mean()), bits.size) for bits in differing]
 
 
-@pytest.mark.parametrize("scheme", ENGINES, ids=lambda scheme: scheme.engine)
+@pytest.mark.parametrize("scheme", KINDS.values(), ids=KINDS)
 def test_an_answer_is_blinded(scheme: Barni) -> None:
     network = small_network()
     for share, n_bits in in_common(Pair.of(scheme, network), network):
@@ -189,9 +194,21 @@ def test_a_coordinator_that_does_not_blind_is_noticed() -> None:
     assert second_components == 1
 
 
-def test_noise_is_drowned() -> None:
-    assert Parameters.of(CKKS).flooding_bits == 28
-    assert "2^28 times" in Barni.card.guarantee
+@pytest.mark.parametrize(("scheme", "bits"), [(CKKS, 29), (FLOODED, 40)], ids=["default", "flooded"])
+def test_noise_is_as_large_as_is_computed_and_drowned(scheme: Barni, bits: int) -> None:
+    import tenseal.sealapi as sealapi
+
+    parameters, pair = Parameters.of(scheme), Pair.of(scheme, small_network())
+    assert parameters.flooding_bits == bits
+    assert f"2^-{bits}" in Barni.card.guarantee
+    ring, client = pair.server._ring, pair.client  # type: ignore[attr-defined]
+    noise = []
+    for _ in range(5):
+        pair.key.encrypt_zero(zero := sealapi.Ciphertext(ring.context))
+        (first,), (second,) = residues_of(zero)
+        (product,) = client._times_secret(second[np.newaxis])  # type: ignore[attr-defined]
+        noise.append(ring.centred(ring.sum(first, product)))
+    assert np.abs(noise).mean() == pytest.approx(parameters.blinding_noise, rel=0.1)
 
 
 def test_the_same_job_moves_the_same_bytes() -> None:
@@ -208,7 +225,7 @@ def test_the_same_job_moves_the_same_bytes() -> None:
 # What is refused.
 
 
-@pytest.mark.parametrize("scheme", ENGINES, ids=lambda scheme: scheme.engine)
+@pytest.mark.parametrize("scheme", KINDS.values(), ids=KINDS)
 def test_garbage_is_a_protocol_error(scheme: Barni) -> None:
     network = small_network()
     pair = Pair.of(scheme, network)
@@ -267,12 +284,14 @@ def test_paillier_refuses_what_is_no_ciphertext() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"poly_modulus_degree": 1024}, r"are 54 bits.*poly_modulus_degree=1024 they must be at most 27"),
-        ({"poly_modulus_degree": 1024, "modulus_bits": 27}, r"leaves 2\^1 times .* smaller or .* larger by 19"),
+        ({"poly_modulus_degree": 1024}, r"are 53 bits.*poly_modulus_degree=1024 they must be at most 26"),
+        ({"poly_modulus_degree": 1024, "modulus_bits": 26}, r"leaves 2\^3 times .* smaller or .* larger by 17"),
         ({"poly_modulus_degree": 2000}, "poly_modulus_degree=2000 must be one of 1024, 2048"),
-        ({"modulus_bits": 55}, r"are 55 bits.*must be at most 54"),
+        ({"modulus_bits": 54}, r"are 54 bits.*must be at most 53"),
+        ({"special_modulus_bits": -1}, "scheme.special_modulus_bits=-1 must be from 0 to 60"),
+        ({"special_modulus_bits": 46}, r"\[53, 46\] are 99 bits.*must be at most 53"),
         ({"poly_modulus_degree": 4096, "modulus_bits": 61}, "modulus_bits=61 must be from 15 to 60"),
-        ({"modulus_bits": 44}, rf"to drown it in; 2\^{LEAST_FLOODING_BITS} times is needed: make .* by 2"),
+        ({"modulus_bits": 42}, rf"to drown it in; 2\^{LEAST_FLOODING_BITS} times is needed: make .* by 2"),
         ({"activation_bits": 0}, "scheme.activation_bits=0 must be at least 1"),
         ({"weight_bits": 0}, "scheme.weight_bits=0 must be at least 1"),
         ({"range_bits": 0}, "scheme.range_bits=0 must be at least 1"),

@@ -24,8 +24,9 @@ from ppbench.models.square import CryptoNetsModel, SquareTutorial
 from ppbench.records import JobRecord
 from ppbench.report.summary import summary
 from ppbench.scheme import Scheme, TaskFacts
-from schemes.cryptonets import CryptoNets, latency, parameters
+from schemes.cryptonets import CryptoNets, circuit_privacy, latency, parameters
 from schemes.cryptonets.layout import HIDDEN, Layers, Layout
+from schemes.cryptonets.rounding import Rounding
 from tests.helpers.held_keys import gave_its_key_away
 from tests.helpers.watched_cryptonets import Careless, Watched
 from tests.helpers.zero_layer import ZeroLayer
@@ -33,6 +34,9 @@ from tests.helpers.zero_layer import ZeroLayer
 pytest.importorskip("tenseal")
 
 ENGINES = ("sealapi", "tenseal")
+PRIVATE = CryptoNets(circuit_privacy=True)
+SECURITY = {"sealapi": "guidelines_2024", "tenseal": "standard_2018"}
+"""The table that each engine's recommended parameters keep to."""
 MNIST = TaskFacts("mnist", (28, 28), 255.0, 10, 1, 1, 0)
 LIVELY = 2.5
 """Untrained layers answer near 0; so many times their weights, they answer as large as trained ones."""
@@ -99,7 +103,7 @@ def test_the_layout_computes_the_network(sample_shape: tuple[int, int], n_classe
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_encrypted_logits_are_those_of_the_network(engine: str) -> None:
-    scheme, network, samples = CryptoNets(engine=engine), untrained(), images(2)
+    scheme, network, samples = CryptoNets(engine=engine, security=SECURITY[engine]), untrained(), images(2)
     module: Any = scheme.module
     client, server = module.Client(scheme, MNIST), module.Server(scheme, network)
     server.load(client.public_material())
@@ -134,9 +138,13 @@ def parts_of(key: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_coordinator_never_holds_the_key(tmp_path: Path, engine: str) -> None:
-    sound = run(Watched(engine=engine), tmp_path, n_samples=1, view_batches=1, warmup_batches=0)
+    sound = run(
+        Watched(engine=engine, security=SECURITY[engine]), tmp_path, n_samples=1, view_batches=1, warmup_batches=0
+    )
     assert not gave_its_key_away(sound, tmp_path, parts_of)
-    broken = run(Careless(engine=engine), tmp_path, n_samples=1, view_batches=1, warmup_batches=0)
+    broken = run(
+        Careless(engine=engine, security=SECURITY[engine]), tmp_path, n_samples=1, view_batches=1, warmup_batches=0
+    )
     assert gave_its_key_away(broken, tmp_path, parts_of)
 
 
@@ -148,16 +156,20 @@ def check(options: dict[str, Any], network: Network) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"poly_modulus_degree": 4096}, r"modulus_bits=\[60, 60, 60\] are 180 bits.*must be at most 109"),
+        ({"poly_modulus_degree": 4096}, r"modulus_bits=\[60, 60, 60\] are 180 bits.*must be at most 106"),
         ({"poly_modulus_degree": 8000}, "poly_modulus_degree=8000 must be one of 1024, 2048"),
-        ({"modulus_bits": (60, 60, 60, 60)}, r"are 240 bits.*must be at most 218"),
+        ({"modulus_bits": (60, 60, 60, 60)}, r"are 240 bits.*must be at most 214 \(guidelines_2024\)"),
+        ({"security": "standard_2018", "modulus_bits": (60, 60, 60, 60)}, r"must be at most 218 \(standard_2018\)"),
+        ({"engine": "tenseal"}, r"are 218 bits.*must be at most 214"),
+        ({"security": "none"}, "scheme.security='none' is not one of guidelines_2024, standard_2018"),
         ({"modulus_bits": (60, 60)}, "must have 3 primes: fewer are not deep enough"),
         ({"modulus_bits": (60, 61, 60)}, "modulus_bits=61 must be from .* to 60"),
+        ({"circuit_privacy": True, "scale_bits": (50, 44, 42, 30)}, r"leave flooding 2\^17 times .* needs 2\^20 times"),
         ({"scale_bits": (16, 15)}, "scale_bits=.* must have 4 values"),
         ({"scale_bits": (16, 15, 17, 0)}, "scale_bits=0 must be from 1 to 60"),
         ({"scale_bits": (10, 10, 17, 17)}, "twice the first two plus the third must be at least 76"),
         ({"engine": "tenseal", "modulus_bits": (31, 26, 26, 31)}, "must have 8 primes: fewer are not deep enough"),
-        ({"engine": "tenseal", "scale_bits": (26, 26)}, "must have 1 values"),
+        ({"engine": "tenseal", "security": "standard_2018", "scale_bits": (26, 26)}, "must have 1 values"),
         ({"engine": "seal"}, "scheme.engine='seal' is not one of"),
         ({"packing": "fast"}, "scheme.packing='fast' is not one of"),
     ],
@@ -190,7 +202,7 @@ def with_relu() -> Network:
     ids=["ReLU", "CryptoNets", "linear"],
 )
 def test_another_network_is_refused(engine: str, network: Network, kinds: str) -> None:
-    scheme = CryptoNets(engine=engine)
+    scheme = CryptoNets(engine=engine, security=SECURITY[engine])
     with pytest.raises(ConfigError, match=f"not {kinds}: set model=square_tutorial"):
         scheme.module.check(scheme, network, MNIST)
 
@@ -271,7 +283,7 @@ def test_a_layer_whose_weights_round_to_0_is_refused() -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_garbage_is_a_protocol_error(engine: str) -> None:
-    scheme = CryptoNets(engine=engine)
+    scheme = CryptoNets(engine=engine, security=SECURITY[engine])
     module: Any = scheme.module
     client = module.Client(scheme, MNIST)
     noise = np.arange(200, dtype=np.uint8)
@@ -281,6 +293,69 @@ def test_garbage_is_a_protocol_error(engine: str) -> None:
         client.decrypt([noise])
     with pytest.raises(ProtocolError):
         module.Server(scheme, untrained()).load([noise] * len(client.public_material()))
+
+
+# Circuit privacy.
+
+SIDES = (8, 8)
+SMALL = TaskFacts("digits", SIDES, 16.0, 10, 1, 1, 0)
+
+
+def answers_to_one_ciphertext(scheme: CryptoNets, n: int) -> tuple[latency.Client, latency.Server, list[Array]]:
+    client, server = latency.Client(scheme, SMALL), latency.Server(scheme, untrained(SIDES))
+    server.load(client.public_material())
+    request = client.encrypt(images(1, SIDES))
+    return client, server, [seal.split(server.evaluate(request))[0] for _ in range(n)]
+
+
+def test_without_circuit_privacy_an_answer_follows_from_weights_and_ciphertext() -> None:
+    _, _, (one, other) = answers_to_one_ciphertext(CryptoNets(), 2)
+    assert np.array_equal(one, other)
+
+
+def test_with_circuit_privacy_it_does_not_and_its_noise_is_as_large_as_stated() -> None:
+    client, server, (one, other) = answers_to_one_ciphertext(PRIVATE, 2)
+    halves = np.split(np.unpackbits(np.bitwise_xor(one, other)), 2)
+    # Of both components, leading bits of a number modulo a prime of 60 bits; the first one's message is the same.
+    assert all(abs(float(half.mean()) - 0.5) < 0.02 for half in halves)
+    assert server._flooding is not None
+    scale = latency.Scales.of(latency.Circuit.of(PRIVATE), client._context).answers
+    stated = circuit_privacy.slot_deviation(server._flooding.bits, 16384, scale)
+    noise = (np.array(client.slots(one)) - client.slots(other)) / np.sqrt(2)
+    assert noise.std() == pytest.approx(stated, rel=0.05)
+    decrypted, (clear,) = client.decrypt(seal.join([one]))[0], untrained(SIDES)(images(1, SIDES))
+    # A logit is the average of its copies.
+    np.testing.assert_allclose(decrypted, clear, atol=6 * stated / np.sqrt(HIDDEN))
+
+
+def test_what_circuit_privacy_drowns_is_as_small_as_stated(monkeypatch: pytest.MonkeyPatch) -> None:
+    import tenseal.sealapi as sealapi
+
+    # Whole, before flooding and before rounding to the leading bits.
+    monkeypatch.setattr(Rounding, "shorten", lambda self, ciphertext, noise: seal.save(ciphertext))
+    client, server, (answer,) = answers_to_one_ciphertext(PRIVATE, 1)
+    assert server._flooding is not None
+    plaintext = sealapi.Plaintext()
+    client._decryptor.decrypt(seal.load(sealapi.Ciphertext(), client._context, answer), plaintext)
+    (sample,) = images(1, SIDES).astype(np.float64)
+    besides = client._encoder.decode_complex(plaintext) - in_slots(client._layout, untrained(SIDES), sample)
+    scale = latency.Scales.of(latency.Circuit.of(PRIVATE), client._context).answers
+    of_coefficient = np.sqrt(np.mean(np.abs(besides) ** 2) / 16384) * scale
+    stated = latency.Circuit.of(PRIVATE).drowning_bits
+    assert server._flooding.bits - np.log2(of_coefficient) > stated
+    assert f"2^-{stated} a coefficient" in CryptoNets.card.guarantee
+
+
+def test_with_circuit_privacy_a_job_answers_as_the_model(tmp_path: Path) -> None:
+    measured = summary([run(PRIVATE, tmp_path, n_samples=2, warmup_batches=0)]).iloc[0]
+    assert measured.agreement == 1
+    assert 0 < measured.largest_logit_error < 0.1
+
+
+@pytest.mark.parametrize("options", [{"engine": "tenseal"}, {"packing": "throughput"}], ids=str)
+def test_circuit_privacy_is_refused_where_there_is_none(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"circuit_privacy=true is for scheme.engine=sealapi with .*=latency, not"):
+        CryptoNets(circuit_privacy=True, **options)
 
 
 @pytest.mark.slow

@@ -247,7 +247,7 @@ def test_logits_up_to_the_limit_do_not_wrap(kind: str) -> None:
     assert isinstance(hidden, Linear)
     assert isinstance(last, Linear)
     # Nearly the same for every image: each hidden value is 2, and 5 squares of it make a logit.
-    constant = Linear(np.full_like(hidden.weight, 2**-9), np.full(5, 2, np.float32))
+    constant = Linear(np.full_like(hidden.weight, 2**-8), np.full(5, 2, np.float32))
     shares = np.array([0.95, -0.95, 1.1], np.float32) * np.float32(limit) / 20
     extreme = Linear(np.repeat(shares[:, np.newaxis], 5, axis=1), np.zeros(3, np.float32))
     layers = (convolution, square, flatten, constant, square, extreme)
@@ -304,8 +304,8 @@ def test_a_client_and_a_server_do_without_torch() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"poly_modulus_degree": 4096}, r"are 145 bits.*must be at most 109"),
-        ({"evaluation_keys": False, "modulus_bits": (32, 32, 23, 23)}, r"are 110 bits.*must be at most 109"),
+        ({"poly_modulus_degree": 4096}, r"are 145 bits.*must be at most 106"),
+        ({"evaluation_keys": False, "modulus_bits": (32, 32, 22, 22)}, r"are 108 bits.*must be at most 106"),
         ({"evaluation_keys": False, "modulus_bits": (32, 32, 22)}, "must have 4 primes"),
         ({"modulus_bits": (32, 32, 24, 24)}, "must have 5 primes: fewer are not deep enough"),
         ({"modulus_bits": (33, 32, 24, 24, 33)}, "modulus_bits .*=33 must be from 1 to 32"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import os
 import signal
@@ -55,9 +56,9 @@ def dealer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Dealer]:
     made.close()
 
 
-def request(*drawn: tuple[int, int], size: int | None = 8, **more: Any) -> bytes:
+def request(*drawn: tuple[int, int], size: int | None = 8, encrypted: tuple[bytes, ...] = SEEDS, **more: Any) -> bytes:
     """Arrays of (counter, bytes), as SPU asks for them."""
-    seeds = [base64.b64encode(seed).decode() for seed in SEEDS]
+    seeds = [base64.b64encode(seed).decode() for seed in encrypted]
     inputs = [{"prg_count": counter, "buffer_len": n, "encrypted_seeds": seeds} for counter, n in drawn]
     return json.dumps({"prg_inputs": inputs, **({"field_size": size} if size else {}), **more}).encode()
 
@@ -138,7 +139,79 @@ def test_a_kept_mask_serves_again_where_nothing_else_meets_it(dealer: Dealer) ->
     dealer.correction("AdjustDot", dot((0, 16), (1, 16), (1, 32)))
     dealer.correction("AdjustDot", dot((3, 16), (1, 16), (4, 32)))
     with pytest.raises(ProtocolError, match="a second time"):
-        dealer.correction("AdjustDot", request((6, 16), (7, 48), (7, 16), M=1, K=2, N=1, transpose_inputs=[False] * 3))
+        dealer.correction("AdjustDot", request((6, 48), (9, 48), (9, 8), M=1, K=6, N=1, transpose_inputs=[False] * 3))
+
+
+OTHER = b"c" * 16
+TRIPLE = ((9, 80), (14, 80), (19, 80))
+
+
+@pytest.mark.parametrize("encrypted", [(SEEDS[0], OTHER), (OTHER, SEEDS[1]), SEEDS[::-1]], ids=["one", "two", "turned"])
+def test_a_second_pair_of_seeds_is_refused(dealer: Dealer, encrypted: tuple[bytes, ...]) -> None:
+    dealer.correction("AdjustMul", request((0, 16), (1, 16), (2, 16)))
+    with pytest.raises(ProtocolError, match="has settled the two seeds of this job"):
+        dealer.correction("AdjustMul", request(*TRIPLE, encrypted=encrypted))
+    dealer.correction("AdjustMul", request(*TRIPLE))
+
+
+@pytest.mark.parametrize(
+    "encrypted",
+    [(SEEDS[0], SEEDS[0]), SEEDS[:1], (*SEEDS, OTHER), (*SEEDS, SEEDS[0]), (), (SEEDS[0], b"short")],
+    ids=["the same twice", "one", "three", "one of them twice", "none", "a short one"],
+)
+def test_what_is_no_pair_of_seeds_is_refused(dealer: Dealer, encrypted: tuple[bytes, ...]) -> None:
+    with pytest.raises(ProtocolError, match="two parties with different seeds of 16 bytes"):
+        dealer.correction("AdjustMul", request(*TRIPLE, encrypted=encrypted))
+    dealer.correction("AdjustMul", request(*TRIPLE))
+
+
+def test_two_pairs_in_one_request_are_refused(dealer: Dealer) -> None:
+    one, other = (json.loads(request(*TRIPLE, encrypted=pair)) for pair in (SEEDS, (SEEDS[0], OTHER)))
+    mixed = {**one, "prg_inputs": [*one["prg_inputs"][:2], *other["prg_inputs"][2:]]}
+    with pytest.raises(ProtocolError, match="a request names others"):
+        dealer.correction("AdjustMul", json.dumps(mixed).encode())
+
+
+DOT: dict[str, Any] = {"M": 2, "K": 3, "N": 4, "transpose_inputs": [False] * 3}
+
+
+@pytest.mark.parametrize(
+    ("operation", "body"),
+    [
+        ("AdjustMul", request((0, 80), (5, 80), (10, 88))),
+        ("AdjustMul", request((0, 80), (5, 80))),
+        ("AdjustMul", request()),
+        ("AdjustMul", request((0, 0), (0, 0), (0, 0))),
+        ("AdjustMulPriv", request((0, 80), (5, 80), (10, 80))),
+        ("AdjustAnd", request((0, 32), (2, 40), (5, 32), size=None)),
+        ("AdjustRandBit", request((0, 16), (1, 16))),
+        ("AdjustDot", request((0, 48), (3, 96), (9, 56), **DOT)),
+        ("AdjustDot", request((0, 96), (6, 48), (9, 64), **DOT)),
+        ("AdjustDot", request((0, 48), (3, 96), (9, 64), **{**DOT, "transpose_inputs": [True]})),
+    ],
+)
+def test_arrays_that_an_operation_does_not_take_are_refused(dealer: Dealer, operation: str, body: bytes) -> None:
+    with pytest.raises(ProtocolError, match=f"{operation} (takes arrays of|says of 3 matrices)"):
+        dealer.correction(operation, body)
+    # Nothing was drawn for it.
+    dealer.correction("AdjustMul", request((0, 16), (1, 16), (2, 16)))
+
+
+def posted(dealer: Dealer, body: bytes, **headers: str) -> bytes:
+    """The answer of the running dealer."""
+    connection = http.client.HTTPConnection(*dealer.address, timeout=10)
+    connection.request("POST", "/BeaverService/AdjustMul", body, headers)
+    answer = connection.getresponse().read()
+    connection.close()
+    return answer
+
+
+@pytest.mark.parametrize("length", [str(1 << 30), "-1", "many"])
+def test_a_body_of_another_length_is_refused_unread(dealer: Dealer, length: str) -> None:
+    answer = posted(dealer, b"{}", **{"Content-Length": length})
+    assert answer[0] == 1
+    assert b"at most 65536 bytes" in answer
+    assert posted(dealer, request(*TRIPLE))[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -150,7 +223,15 @@ def test_a_kept_mask_serves_again_where_nothing_else_meets_it(dealer: Dealer) ->
         (request((0, 16), size=16), "128 bits"),
         (request((0, 12)), "64 bits"),
         (request((0, 16), element_type="GFMP"), "GFMP"),
+        (request((-1, 16)), "-1 is negative"),
+        (request((0, -16)), "-16 is negative"),
+        (request((0, 16), M=-1), "-1 is negative"),
+        (request((0, 1 << 29), (0, 1 << 29), (0, 16)), "at most 1073741824 bytes"),
+        (request((1 << 64, 16)), "the first 281474976710656 numbers"),
+        (b'{"prg_inputs": [{"buffer_len": 1e999}]}', "no request"),
+        (b"[" * 60_000, "no request"),
     ],
+    ids=str,
 )
 def test_refuses_what_it_cannot_correct(body: bytes, reason: str) -> None:
     with pytest.raises(ProtocolError, match=reason):
