@@ -255,6 +255,7 @@ def test_a_wrong_argument_is_told_in_one_line(
     [
         ("remote.listen=here", "remote.listen='here' must be HOST:PORT, with a port from 0 to 65535"),
         ("remote.wait_s=-1", "remote.wait_s=-1.0 must be at least 0"),
+        ("remote.certificate=x.pem", "remote.certificate='x.pem' needs remote.tls=true"),
         ("remote.lisen=x", "no option in remote named 'lisen'; did you mean 'listen'?"),
     ],
 )

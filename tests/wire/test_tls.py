@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,6 +130,12 @@ def test_who_ends_the_encryption_between_the_two_is_found_out_by_both(tmp_path: 
 
         at_once(relay, listen, connect)
     assert refusals == ["closed by the other end"]
+
+
+def test_what_makes_a_certificate_may_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    with pytest.raises(ConfigError, match=r"pip install 'cryptography>=42', or name a file"):
+        make_certificate(tmp_path / "remote.pem")
 
 
 def test_a_file_without_a_certificate_is_refused(tmp_path: Path) -> None:
