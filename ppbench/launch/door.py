@@ -161,12 +161,14 @@ class Door:
             del self._entering[inbox]
 
     def _join(self, inbox: control.Inbox, word: str, said: Tree, host: str) -> None:
+        if word != "join":
+            raise ProtocolError(f"a device said {word!r} instead of 'join'")
         try:
             # Before anything else is read: of another version's words no more can be known.
             theirs = said["machine"]["ppbench_version"]
             device = JoinedDevice(inbox, said)
         except (KeyError, TypeError):
-            raise ProtocolError(f"a device said {word!r} and not what joins it") from None
+            raise ProtocolError("a device does not say all that joins it") from None
         if theirs != ppbench.__version__:
             reason = f"it has ppbench {theirs}, the harness has ppbench {ppbench.__version__}"
             control.send(inbox.connection, "refused", {"reason": reason})
