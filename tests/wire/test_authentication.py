@@ -99,6 +99,23 @@ def test_frames_pass_and_their_tags_are_counted_apart() -> None:
     receiver.close()
 
 
+def test_the_tags_of_frames_that_nobody_has_read_are_no_payload() -> None:
+    """The kernel has counted them: at a barrier between stages all that has arrived is looked at."""
+    ours, theirs = sockets("tcp")
+    one, other = meet(KEY, "a", "b")
+    sender, receiver = Connection(ours, authentication=one), Connection(theirs, authentication=other)
+    frames = [encode("x", [np.zeros(size, np.uint8)]) for size in (10, 100_000, 20)]
+    for frame in frames:
+        sender.send(frame)
+    while receiver.payload().received < sender.payload().sent:
+        receiver.drain_all()
+    receiver.drain_all()
+    assert receiver.payload().received == sender.payload().sent == sum(sum(map(len, frame)) for frame in frames)
+    assert receiver.payload().authentication_bytes_received == TAG_BYTES * len(frames)
+    sender.close()
+    receiver.close()
+
+
 def flipped(frames: list[bytes], lot: random.Random) -> list[bytes]:
     stream = bytearray(b"".join(frames))
     stream[lot.randrange(len(stream))] ^= 1 << lot.randrange(8)
