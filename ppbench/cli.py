@@ -105,6 +105,7 @@ def _parsed(given: list[str]) -> tuple[argparse.Namespace, list[str]]:
         elif name == "participant":
             command.add_argument("--connect", required=True, metavar="HOST:PORT", help="where the harness listens")
             command.add_argument("--token-file", required=True, type=Path, help="a copy of the harness's token file")
+            command.add_argument("--tls", action="store_true", help="encrypt, as the harness does with remote.tls=true")
             command.add_argument("--index", type=int, help="which participant to be (default: the next free one)")
             command.add_argument(
                 "--wait-s", type=float, default=_DEVICE_WAITS_S, help="how long to wait for a harness that is not there"
@@ -135,7 +136,7 @@ def _dispatch(parsed: argparse.Namespace, given: list[str]) -> int:
     if parsed.command == "participant":
         from ppbench.app.participant_command import participate
 
-        return participate(parsed.connect, parsed.token_file, parsed.wait_s, parsed.index)
+        return participate(parsed.connect, parsed.token_file, parsed.wait_s, parsed.index, parsed.tls)
     if parsed.command == "report":
         from ppbench.app.report import write_report
 

@@ -15,9 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from ppbench.bundle import Tree
 from ppbench.errors import ConfigError, PeerGone, ProtocolError, UnavailableError, in_range
-from ppbench.launch.joining import DEVICE, HARNESS, address, keep_alive, read_token, run_key
+from ppbench.launch.joining import DEVICE, HARNESS, RunOrder, address, keep_alive, read_token, run_key
 from ppbench.measure.machine import machine
 from ppbench.process import environment, kill_session, module_command, start_session
 from ppbench.wire import control, handshake
@@ -30,25 +29,30 @@ _GRACE_S = 0.5
 _MOST_LOG_BYTES = 1 << 16
 
 
-def participate(connect: str, token_file: Path, wait_s: float, index: int | None) -> int:
+def participate(connect: str, token_file: Path, wait_s: float, index: int | None, tls: bool) -> int:
     """Serve the harness at HOST:PORT until it says that it is over, or is gone for `wait_s`; then the status is 0.
 
-    `index` asks to be that participant; otherwise the harness hands out the next that is free. Raises ConfigError for
-    a wrong argument or token, UnavailableError if the harness refuses this device.
+    `index` asks to be that participant; otherwise the harness hands out the next that is free. `tls` is as the harness
+    has it in `remote.tls`. Raises ConfigError for a wrong argument or token, UnavailableError if the harness refuses
+    this device.
     """
     in_range("--wait-s", wait_s, 0)
     in_range("--index", 0 if index is None else index, 0)
-    device = _Device(connect, token_file, index)
+    device = _Device(connect, token_file, index, tls)
     until_s = time.monotonic() + wait_s
     _say(f"waiting for the harness at {connect}")
     while True:
         if connection := device.joined():
-            with contextlib.suppress(PeerGone, ProtocolError):
+            try:
                 device.serve(connection)
                 _say("the harness says that it is over")
                 return 0
-            connection.close()
-            _say("the harness is gone; waiting for it to come back")
+            except PeerGone:
+                _say("the harness is gone; waiting for it to come back")
+            except ProtocolError as error:
+                _say(f"nothing usable came from the harness: {error}; waiting for it to come back")
+            finally:
+                connection.close()
             until_s = time.monotonic() + wait_s
         if time.monotonic() > until_s:
             _say(f"no harness at {connect} for {wait_s:g} s")
@@ -59,24 +63,30 @@ def participate(connect: str, token_file: Path, wait_s: float, index: int | None
 class _Device:
     """The machine that the command runs on."""
 
-    def __init__(self, connect: str, token_file: Path, index: int | None) -> None:
+    def __init__(self, connect: str, token_file: Path, index: int | None, tls: bool) -> None:
         self._address = address("--connect", connect)
         self._token_file = token_file
         self._token = read_token(token_file)
         self._index = index
+        self._tls = ["--tls"] if tls else []
+        self._encryption = None
+        if tls:
+            from ppbench.wire.tls import Encryption
+
+            self._encryption = Encryption()
 
     def joined(self) -> Connection | None:
         """A connection to the harness, None if it is not there now. Raises ConfigError if it has another token."""
         try:
-            sock = handshake.connect(self._address, DEVICE, HARNESS, self._token)
+            harness = handshake.connect(self._address, DEVICE, HARNESS, self._token, self._encryption)
         except PeerGone:
             return None
         except ProtocolError as error:
             if error.__cause__:  # it ended, or is busy, amid the handshake
                 return None
             raise ConfigError(f"{error}: is {self._token_file} a copy of the harness's token file?") from error
-        keep_alive(sock)
-        return Connection(sock)
+        keep_alive(harness.socket)
+        return harness.connection(authenticated=True)
 
     def serve(self, connection: Connection) -> None:
         """Run after run, until the harness says that it is over. Raises PeerGone when it is gone."""
@@ -85,14 +95,15 @@ class _Device:
         while True:
             word, tree = inbox.receive()
             if word == "refused":
-                raise UnavailableError(f"the harness refuses this device: {tree['reason']}")
+                reason = tree["reason"] if isinstance(tree, dict) and "reason" in tree else "it does not say why"
+                raise UnavailableError(f"the harness refuses this device: {reason}")
             if word == "over":
                 return
             if word == "run":
-                self._run(inbox, tree)
+                self._run(inbox, RunOrder.from_tree(tree))
             # An `end` that crossed with the `ended` it asks for needs no answer.
 
-    def _run(self, inbox: control.Inbox, run: Tree) -> None:
+    def _run(self, inbox: control.Inbox, run: RunOrder) -> None:
         """One run in a process of its own. Raises PeerGone if the harness goes away meanwhile."""
         with tempfile.TemporaryFile() as log:
             child = self._launch(run, log)
@@ -103,19 +114,19 @@ class _Device:
             tail = _tail(log)
         lines = tail.strip().splitlines()
         if child.returncode and (lines or not told_to_end):
-            _say(f"{' '.join(run['parties'])}: {lines[-1] if lines else f'ended with status {child.returncode}'}")
+            _say(f"{' '.join(run.parties)}: {lines[-1] if lines else f'ended with status {child.returncode}'}")
         control.send(inbox.connection, "ended", {"status": child.returncode, "log": tail})
 
-    def _launch(self, run: Tree, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    def _launch(self, run: RunOrder, log: IO[bytes]) -> subprocess.Popen[bytes]:
         host, port = self._address
-        with _as_file(run_key(self._token, run["nonce"]).hex()) as handle:
-            key = ["--connect", f"{host}:{port}", "--token-file", f"/dev/fd/{handle}"]
+        with _as_file(run_key(self._token, run.nonce).hex()) as handle:
+            key = ["--remote", *self._tls, "--connect", f"{host}:{port}", "--token-file", f"/dev/fd/{handle}"]
             return start_session(
-                [*module_command("ppbench.launch.host"), *key, *run["parties"]],
+                [*module_command("ppbench.launch.host"), *key, *run.parties],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environment(run["threads"]),
+                env=environment(run.threads),
                 pass_fds=[handle],
             )
 

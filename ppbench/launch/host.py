@@ -17,13 +17,15 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ppbench.bundle import Array, Tree
 from ppbench.errors import PeerGone, PpbenchError, ProtocolError, message
 from ppbench.launch import enter
+from ppbench.launch.joining import HARNESS
 from ppbench.launch.reports import Counts, EngineSocket, StageReport, Traffic
 from ppbench.meter import Meter
+from ppbench.options import typed_fields
 from ppbench.party import Party, role_of
 from ppbench.plugin import resolve
 from ppbench.process import die_with_parent
@@ -31,6 +33,11 @@ from ppbench.scheme import COORDINATOR, PARTICIPANT, Batch, Role, Scheme, Shard,
 from ppbench.wire import control, engine, handshake, interfaces
 from ppbench.wire.channel import Channel, CriticalPath, View
 from ppbench.wire.connection import Connection
+from ppbench.wire.handshake import Introduced
+from ppbench.wire.reception import Reception
+
+if TYPE_CHECKING:
+    from ppbench.wire.tls import Certificate, Encryption
 
 _SERVE_ENDS_S = 10.0
 
@@ -42,10 +49,18 @@ class Host:
         self,
         connection: Connection,
         own_process: bool,
+        run_key: bytes = b"",
         sockets: dict[str, socket.socket] | None = None,
         log: Path | None = None,
+        scheme_of: Callable[[str], type[Scheme]] = resolve,
     ):
-        """`log` is where a traceback goes; None: what the process prints is the log."""
+        """A party meets the others over `sockets`, or connects to them with keys that are derived from `run_key`.
+
+        `log` is where a traceback goes; None: what the process prints is the log. `scheme_of` finds what the harness
+        calls a scheme.
+        """
+        self._run_key = run_key
+        self._scheme_of = scheme_of
         self._log = log
         self._control = connection
         self._inbox = control.Inbox(connection)
@@ -107,7 +122,8 @@ class Host:
 
     def _spec(self, spec: Tree) -> Tree:
         """Build the role, and meet the other parties: lower ranks listen, higher ranks connect."""
-        scheme: Scheme = resolve(spec["scheme"])(**_tuples(spec["options"]))
+        kind = self._scheme_of(spec["scheme"])
+        scheme = kind(**typed_fields(kind, "scheme", spec["options"]))
         self._scheme = scheme
         name: str = spec["party"]
         self._interfaces = spec["interfaces"]
@@ -116,38 +132,40 @@ class Host:
         connections: list[Connection] = []
         on_path = _on_critical_path(scheme)
         channels = {}
-        for peer, sock in self._meet(name, spec).items():
+        for peer, connection in self._meet(name, spec, connections).items():
             counted = on_path[role_of(peer)] and on_path[role_of(name)]
-            channels[peer] = Channel(peer, Connection(sock, connections), path if counted else None, view)
+            channels[peer] = Channel(peer, connection, path if counted else None, view)
         facts = dict(spec["task"], sample_shape=tuple(spec["task"]["sample_shape"]))
         self._party = Party(name, TaskFacts(**facts), channels, path, view, self._own_process, spec["hosts"])
         return None
 
-    def _meet(self, name: str, spec: Tree) -> dict[str, socket.socket]:
+    def _meet(self, name: str, spec: Tree, siblings: list[Connection]) -> dict[str, Connection]:
         if self._sockets is not None:
-            return self._sockets
-        keys = {peer: bytes.fromhex(key) for peer, key in spec["keys"].items()}
+            return {peer: Connection(sock, siblings) for peer, sock in self._sockets.items()}
+        peers: list[str] = spec["peers"]
+        keys = {peer: handshake.pair_key(self._run_key, name, peer) for peer in peers}
         awaited = set(spec["accepts"])
         hosts: Mapping[str, str] = spec["hosts"]
+        encryption, certificate = _tls(spec)
         with socket.create_server((hosts[name], 0), backlog=max(1, len(awaited))) as listener:
             self._say("listening", listener.getsockname()[1])
             word, ports = self._inbox.receive()
             if word != "connect":
                 raise ProtocolError(f"the harness says '{word}' instead of 'connect'")
-            met = {}
+            met: dict[str, Introduced] = {}
             for peer, port in ports.items():
-                met[peer] = handshake.connect((hosts[peer], port), name, peer, keys[peer])
-            while awaited:
-                sock, _ = listener.accept()
-                try:
-                    peer = handshake.accept(sock, lambda peer: keys[peer] if peer in awaited else None)
-                except ProtocolError as error:
-                    print(f"refused a connection: {error}", file=sys.stderr)
-                    sock.close()
-                    continue
-                awaited.remove(peer)
-                met[peer] = sock
-        return {peer: met[peer] for peer in spec["keys"]}
+                met[peer] = handshake.connect((hosts[peer], port), name, peer, keys[peer], encryption)
+
+            def key_of(peer: str) -> bytes | None:
+                return keys[peer] if peer in awaited else None
+
+            with contextlib.closing(Reception(listener, name, key_of, len(awaited), certificate)) as reception:
+                while awaited:
+                    if admitted := reception.admit(None):
+                        _, one = admitted
+                        awaited.remove(one.name)
+                        met[one.name] = one
+        return {peer: met[peer].connection(spec["authenticated"], siblings) for peer in peers}
 
     def _load(self, owned: Tree) -> Tree:
         """The samples this party owns: they are its storage, not part of any stage."""
@@ -231,12 +249,15 @@ class Host:
         packets = interfaces.counted(self._interfaces) if self._interfaces else {}
         for peer, channel in self._party.channels.items():
             known.add(channel.connection.fileno())
-            payload = channel.payload()
+            # Who serves has read all: the harness waits for that, and one thread at a time may use a connection.
+            if channel.connection.authentication and not self._serving:
+                channel.connection.drain_all()
+            payload = vars(channel.payload())
             channels[peer] = Traffic(
                 **vars(channel.counts),
-                payload_bytes_sent=payload.sent,
-                payload_bytes_received=payload.received,
-                source=payload.source,
+                payload_bytes_sent=payload.pop("sent"),
+                payload_bytes_received=payload.pop("received"),
+                **payload,
                 **packets.get(peer, {}),
             )
         return Counts(
@@ -272,8 +293,20 @@ def _on_critical_path(scheme: Scheme) -> dict[str, bool]:
     return {role: cls.on_critical_path for role, cls in scheme.roles.items()}
 
 
-def _tuples(options: Tree) -> Tree:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+def _tls(spec: Tree) -> tuple[Encryption | None, Certificate | None]:
+    """What a party of this run needs to connect and to listen, if channels are encrypted."""
+    if not spec["tls"]:
+        return None, None
+    from ppbench.wire.tls import Certificate, Encryption
+
+    return Encryption(), Certificate(Path(spec["certificate"])) if spec["certificate"] else None
+
+
+def _registered(name: str) -> type[Scheme]:
+    """The scheme that is installed here under a name: of what a network says, no module is imported."""
+    from ppbench.registry import SCHEMES
+
+    return SCHEMES.load(name)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -281,13 +314,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ppbench.launch.host", description=__doc__)
     parser.add_argument("--connect", required=True, metavar="HOST:PORT|unix:PATH")
     parser.add_argument("--token-file", required=True, type=Path)
+    parser.add_argument(
+        "--remote", action="store_true", help="the harness is on another machine: trust what is authenticated alone"
+    )
+    parser.add_argument("--tls", action="store_true", help="the harness speaks TLS")
     parser.add_argument("--network", action="append", default=[], metavar="PARTY=DESCRIPTOR", help="a namespace")
     parser.add_argument("parties", nargs="+", metavar="PARTY")
     parsed = parser.parse_args(arguments)
     die_with_parent()
     faulthandler.enable()  # a crash in an engine leaves a traceback too
     host, _, port_or_path = parsed.connect.rpartition(":")
-    token = bytes.fromhex(parsed.token_file.read_text().strip())
+    run_key = bytes.fromhex(parsed.token_file.read_text().strip())
+    scheme_of = _registered if parsed.remote else resolve
     alone = len(parsed.parties) == 1
     networks: dict[str, str] = dict(network.split("=") for network in parsed.network)
     outcomes: list[bool] = []
@@ -296,10 +334,12 @@ def main(arguments: list[str] | None = None) -> int:
         if name in networks:
             enter.enter(int(networks[name]))
         if host == "unix":
-            sock = handshake.connect_locally(port_or_path, name, "harness", token)
+            harness = handshake.connect_locally(port_or_path, name, HARNESS, run_key)
         else:
-            sock = handshake.connect((host, int(port_or_path)), name, "harness", token)
-        outcomes.append(Host(Connection(sock), own_process=alone).run())
+            encryption, _ = _tls({"tls": parsed.tls, "certificate": None})
+            harness = handshake.connect((host, int(port_or_path)), name, HARNESS, run_key, encryption)
+        connection = harness.connection(authenticated=parsed.remote)
+        outcomes.append(Host(connection, alone, run_key, scheme_of=scheme_of).run())
 
     if alone:
         run(parsed.parties[0])

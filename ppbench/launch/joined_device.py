@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import time
-from collections.abc import Sequence
 
 from ppbench.bundle import Tree
 from ppbench.errors import PeerGone, ProtocolError
+from ppbench.launch.joining import RunOrder
+from ppbench.process import ending
 from ppbench.wire import control
-from ppbench.wire.connection import Connection, wait_readable
+from ppbench.wire.connection import wait_readable
 
 _ENDS_S = 5.0
 
@@ -18,8 +18,9 @@ _ENDS_S = 5.0
 class JoinedDevice:
     """A machine that has joined, as the harness sees it."""
 
-    def __init__(self, connection: Connection, said: Tree) -> None:
-        self.connection = connection
+    def __init__(self, inbox: control.Inbox, said: Tree) -> None:
+        """`said` is what it joined with. Raises KeyError if that is not all."""
+        self.connection = inbox.connection
         self.machine: Tree = said["machine"]
         self.dialled: str = said["dialled"]
         """The host by which it reaches the harness."""
@@ -27,18 +28,18 @@ class JoinedDevice:
         """Of the participant that it asks to be; None: any."""
         self.log = ""
         """What its last run wrote, once that has ended."""
-        self._inbox = control.Inbox(connection)
+        self._inbox = inbox
+        self._why_gone = ""
         self._status: int | None = None
         self._runs = False
 
-    def run(self, parties: Sequence[str], nonce: str, threads: int, deadline_s: float) -> None:
-        """Begin a run of these parties. Raises PeerGone, or TimeoutError at `deadline_s` on the monotonic clock."""
+    def run(self, order: RunOrder, deadline_s: float) -> None:
+        """Begin a run. Raises PeerGone, or TimeoutError at `deadline_s` on the monotonic clock."""
         self._runs, self._status, self.log = True, None, ""
-        words = {"parties": list(parties), "nonce": nonce, "threads": threads}
         try:
-            control.send(self.connection, "run", words, deadline_s)
+            control.send(self.connection, "run", vars(order), deadline_s)
         except PeerGone as error:
-            raise PeerGone(f"{parties[0]} was gone with its device before it started") from error
+            raise PeerGone(f"{order.parties[0]} was gone with its device before it started") from error
 
     def say_end(self) -> None:
         """Have the run ended, without waiting."""
@@ -55,9 +56,8 @@ class JoinedDevice:
         """In a word or two, how the run goes, or how it ended if it does within `wait_s`."""
         self._hear(wait_s)
         if self._status is not None:
-            killed = self._status < 0
-            return f"killed by {signal.Signals(-self._status).name}" if killed else f"exited with status {self._status}"
-        return "gone with its device" if self.connection.ended else "running"
+            return ending(self._status)
+        return f"gone with its device{self._why_gone}" if self.connection.ended else "running"
 
     def is_here(self) -> bool:
         """Whether it is still connected; one that is not is closed here too."""
@@ -77,13 +77,21 @@ class JoinedDevice:
         while not self.connection.ended:
             try:
                 words = self._inbox.arrived()
-            except ProtocolError:
+                for word, tree in words:
+                    if word == "ended":
+                        self._end(tree)
+            except ProtocolError as error:
+                self._why_gone = f" (nothing usable came from it: {error})"
                 self.connection.close()
                 return
-            for word, tree in words:
-                if word == "ended":
-                    self._runs, self._status, self.log = False, tree["status"], tree["log"]
             left_s = until_s - time.monotonic()
             if not self._runs or left_s <= 0:
                 return
             wait_readable([self.connection], left_s)
+
+    def _end(self, tree: Tree) -> None:
+        match tree:
+            case {"status": int(status), "log": str(log)}:
+                self._runs, self._status, self.log = False, status, log
+            case _:
+                raise ProtocolError("it does not say how its run ended")

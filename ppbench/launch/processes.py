@@ -12,16 +12,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from ppbench.errors import PeerGone, ProtocolError
+from ppbench.errors import PeerGone
+from ppbench.launch.joining import HARNESS
 from ppbench.launch.wire import LOOPBACK, Wire
 from ppbench.process import Interpreter, ending, kill_session, start_session
-from ppbench.wire import handshake
+from ppbench.wire.authentication import KEY_BYTES
 from ppbench.wire.connection import Connection
+from ppbench.wire.reception import Reception
 
 _STATES = {"R": "computing", "S": "waiting", "D": "waiting", "T": "stopped", "t": "stopped", "Z": "dead"}
 
 
 _LOOPBACK_S = 5.0
+_GLANCE_S = 0.2
 
 
 class TcpWire(Wire):
@@ -35,6 +38,8 @@ class TcpWire(Wire):
         self._resources = contextlib.ExitStack()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._logs: dict[str, Path] = {}
+        self.run_key = secrets.token_bytes(KEY_BYTES)
+        """What the parties of this run know each other by; each has it from a file, and none is sent it."""
 
     @classmethod
     def why_not(cls) -> str | None:
@@ -48,19 +53,18 @@ class TcpWire(Wire):
 
     def start(self, groups: Sequence[Sequence[str]], deadline_s: float) -> dict[str, Connection]:
         """See `Wire.start`."""
-        token = secrets.token_bytes(32)
         self.log_dir.mkdir(parents=True, exist_ok=True)
         with (
             tempfile.NamedTemporaryFile("w", prefix="ppbench-token-") as token_file,
             self.listener(backlog=sum(map(len, groups))) as (listener, address),
         ):
-            token_file.write(token.hex())
+            token_file.write(self.run_key.hex())
             token_file.flush()
             environment, folder = self._resources.enter_context(self.interpreter.surroundings(self.threads))
             for group in groups:
                 arguments = ["--connect", address, "--token-file", token_file.name]
                 self._launch(group, arguments, environment, folder)
-            return self._accept_all(listener, {name for group in groups for name in group}, token, deadline_s)
+            return self._accept_all(listener, {name for group in groups for name in group}, deadline_s)
 
     @contextlib.contextmanager
     def listener(self, backlog: int) -> Iterator[tuple[socket.socket, str]]:
@@ -127,30 +131,22 @@ class TcpWire(Wire):
         for name in group:
             self._processes[name] = process
 
-    def _accept_all(
-        self, listener: socket.socket, awaited: set[str], token: bytes, deadline_s: float
-    ) -> dict[str, Connection]:
-        listener.settimeout(0.2)
+    def _accept_all(self, listener: socket.socket, awaited: set[str], deadline_s: float) -> dict[str, Connection]:
         controls: dict[str, Connection] = {}
-        while awaited:
-            if time.monotonic() > deadline_s:
-                raise TimeoutError
-            try:
-                sock, _ = listener.accept()
-            except TimeoutError:
+        reception = Reception(listener, HARNESS, lambda name: self.run_key if name in awaited else None, len(awaited))
+        with contextlib.closing(reception):
+            while awaited:
+                if time.monotonic() > deadline_s:
+                    raise TimeoutError
+                if admitted := reception.admit(_GLANCE_S):
+                    _, party = admitted
+                    awaited.remove(party.name)
+                    # On one machine, behind a token that only its owner can read, nobody comes between.
+                    controls[party.name] = party.connection(authenticated=False)
+                    continue
                 for name in awaited:
                     if self._processes[name].poll() is not None:
-                        raise PeerGone(
-                            f"{name} was {self.state(name)} before it started{self.traceback(name)}"
-                        ) from None
-                continue
-            try:
-                name = handshake.accept(sock, lambda name: token if name in awaited else None)
-            except ProtocolError:
-                sock.close()
-                continue
-            awaited.remove(name)
-            controls[name] = Connection(sock)
+                        raise PeerGone(f"{name} was {self.state(name)} before it started{self.traceback(name)}")
         return controls
 
 

@@ -12,7 +12,7 @@ from ppbench.bundle import Tree
 from ppbench.errors import PeerGone, UnavailableError
 from ppbench.launch.door import EVERYWHERE, RemoteOptions, close_door, current_door, open_door
 from ppbench.launch.joined_device import JoinedDevice
-from ppbench.launch.joining import run_key
+from ppbench.launch.joining import RunOrder, run_key
 from ppbench.launch.processes import TcpWire
 from ppbench.launch.wire import LOOPBACK
 from ppbench.party import role_of
@@ -32,12 +32,16 @@ class RemoteWire(TcpWire):
     name: ClassVar[str] = "remote"
     title: ClassVar[str] = "participants on devices that run `ppbench participant`, all others here"
     settings: ClassVar[type[Any] | None] = RemoteOptions
+    crosses_network: ClassVar[bool] = True
 
     def __init__(self, pairs: Sequence[tuple[str, str]], threads: int, log_dir: Path, interpreter: Interpreter) -> None:
         if interpreter != Interpreter():
             raise UnavailableError("an interpreter of its own is only on this machine: wire=tcp")
         super().__init__(pairs, threads, log_dir, interpreter)
         self._door = current_door()
+        self._nonce = secrets.token_hex(16)
+        self.run_key = run_key(self._door.token, self._nonce)
+        self.certificate = self._door.certificate.path if self._door.certificate else None
         self._devices: dict[str, JoinedDevice] = {}
 
     @classmethod
@@ -58,12 +62,11 @@ class RemoteWire(TcpWire):
 
     def start(self, groups: Sequence[Sequence[str]], deadline_s: float) -> dict[str, Connection]:
         """See `Wire.start`."""
-        nonce = secrets.token_hex(16)
         for group in groups:
             if _is_remote(group):
-                self._devices[group[0]].run(group, nonce, self.threads, deadline_s)
+                self._devices[group[0]].run(RunOrder(list(group), self._nonce, self.threads), deadline_s)
         controls = super().start([group for group in groups if not _is_remote(group)], deadline_s)
-        return controls | self._accept_remote(set(self._devices), run_key(self._door.token, nonce), deadline_s)
+        return controls | self._accept_remote(set(self._devices), deadline_s)
 
     def hosts(self, name: str) -> Mapping[str, str]:
         """See `Wire.hosts`; nobody reaches a device."""
@@ -100,15 +103,14 @@ class RemoteWire(TcpWire):
                 self.log_dir.mkdir(parents=True, exist_ok=True)
                 self.log(name).write_text(device.log)
 
-    def _accept_remote(self, awaited: set[str], key: bytes, deadline_s: float) -> dict[str, Connection]:
+    def _accept_remote(self, awaited: set[str], deadline_s: float) -> dict[str, Connection]:
         controls: dict[str, Connection] = {}
         while awaited:
             if time.monotonic() > deadline_s:
                 raise TimeoutError
-            if admitted := self._door.admit(lambda name: key if name in awaited else None, _GLANCE_S):
-                name, sock = admitted
-                awaited.remove(name)
-                controls[name] = Connection(sock)
+            if party := self._door.admit(lambda name: self.run_key if name in awaited else None, _GLANCE_S):
+                awaited.remove(party.name)
+                controls[party.name] = party.connection(authenticated=True)
                 continue
             for name in awaited:
                 if (state := self.state(name)) != "running":

@@ -72,6 +72,12 @@ class Traffic:
     wire_bytes_received: int | None = None
     wire_packets_sent: int | None = None
     wire_packets_received: int | None = None
+    authentication_bytes_sent: int | None = None
+    """Tags of the frames, which are no payload; None where frames have none."""
+    authentication_bytes_received: int | None = None
+    tls_bytes_sent: int | None = None
+    """What encryption adds to payload and tags; None where nothing is encrypted."""
+    tls_bytes_received: int | None = None
 
     def since(self, before: Traffic) -> Traffic:
         """What came after `before`, a count of the same pair."""

@@ -30,6 +30,8 @@ class Wire(Declared, abc.ABC):
     """A dataclass of what a command says of the wire, in the section of its name, and no job does; None: nothing."""
     shapes_links: ClassVar[bool] = False
     """Whether `shape` can make a link as slow as a real one."""
+    crosses_network: ClassVar[bool] = False
+    """Whether others may read and change what parties exchange: then each frame of a channel is authenticated."""
 
     def __init__(self, pairs: Sequence[tuple[str, str]], threads: int, log_dir: Path, interpreter: Interpreter) -> None:
         self.pairs = pairs
@@ -38,6 +40,8 @@ class Wire(Declared, abc.ABC):
         """How many each process computes with."""
         self.log_dir = log_dir
         self.interpreter = interpreter
+        self.certificate: Path | None = None
+        """With its key, what a party that listens encrypts channels with; None: they are not encrypted."""
 
     @classmethod
     def open(cls, settings: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import select
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +22,7 @@ from ppbench.party import participant_name, role_of
 from ppbench.plugin import target_of
 from ppbench.process import Interpreter
 from ppbench.scheme import PARTICIPANT, Scheme, TaskFacts
-from ppbench.wire import control, handshake
+from ppbench.wire import control
 
 _ROOT_CAUSE_S = 3.0
 """How long after a complaint about another party that one's own end may be heard of, on a busy machine."""
@@ -162,17 +161,22 @@ class Parties:
         return {name: tree["view"] for name, tree in self._ask("release", dict.fromkeys(self.living)).items()}
 
     def _introduce(self) -> None:
-        secret = os.urandom(32)
+        elsewhere = self._wire.machines()
+        certificate = self._wire.certificate
         specs: dict[str, Tree] = {}
         for name in self.names:
             peers = [b if a == name else a for a, b in self._pairs if name in (a, b)]
             specs[name] = {
                 "party": name,
-                "scheme": target_of(type(self.scheme)),
+                # Another machine looks a name up among what is installed there, and imports nothing else.
+                "scheme": self.scheme.name if name in elsewhere else target_of(type(self.scheme)),
                 "options": {key: _listed(value) for key, value in self.scheme.options().items()},
                 "task": dataclasses.asdict(self.facts),
                 "record_view": self._record_view,
-                "keys": {peer: handshake.pair_key(secret, name, peer).hex() for peer in peers},
+                "peers": peers,
+                "authenticated": self._wire.crosses_network,
+                "tls": certificate is not None,
+                "certificate": None if certificate is None or name in elsewhere else str(certificate),
                 "accepts": [peer for peer in peers if rank(peer) > rank(name)],
                 "hosts": dict(self._wire.hosts(name)),
                 "interfaces": dict(self._wire.interfaces(name)),
@@ -184,7 +188,7 @@ class Parties:
         self._ask(
             "connect",
             {
-                name: {peer: listening[peer] for peer in specs[name]["keys"] if rank(peer) < rank(name)}
+                name: {peer: listening[peer] for peer in specs[name]["peers"] if rank(peer) < rank(name)}
                 for name in self.names
             },
         )

@@ -17,7 +17,8 @@ from typing import TypeAlias
 import numpy as np
 
 from ppbench.errors import PeerGone, ProtocolError
-from ppbench.wire.message import SIZE_BYTES, Buffer, frame_size
+from ppbench.wire.authentication import TAG_BYTES, Authentication
+from ppbench.wire.message import SIZE, SIZE_BYTES, Buffer, frame_size
 
 _HEAD_BYTES = 1 << 16
 _FIRST_BODY_BYTES = 1 << 20
@@ -35,11 +36,20 @@ CHANNEL = "channel"
 
 @dataclasses.dataclass(frozen=True)
 class PayloadBytes:
-    """TCP payload since the connection was made, and who counted it: the kernel or the channel."""
+    """Payload since the connection was made, and who counted it: the kernel or the channel.
+
+    What else went over the connection is None where there is no such thing.
+    """
 
     sent: int
     received: int
     source: str
+    authentication_bytes_sent: int | None = None
+    """The tags of the frames."""
+    authentication_bytes_received: int | None = None
+    tls_bytes_sent: int | None = None
+    """What encryption adds, since it begins."""
+    tls_bytes_received: int | None = None
 
 
 class Connection:
@@ -48,10 +58,21 @@ class Connection:
     `siblings` are all connections of the same party: while it waits for one peer, to send or to receive, it reads
     what comes from the others, so that large messages cannot block parties in a circle, in whatever order the
     parties send and receive. One thread at a time may use the connections of a party.
+
+    With `authentication` each frame is followed by its tag, and one whose tag is wrong is the end of the connection.
     """
 
-    def __init__(self, sock: socket.socket, siblings: list[Connection] | None = None) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        siblings: list[Connection] | None = None,
+        authentication: Authentication | None = None,
+    ) -> None:
         self.socket = sock
+        self.authentication = authentication
+        self._tag_bytes = TAG_BYTES if authentication else 0
+        # Of a `TlsSocket`, whose module is imported only where something is encrypted.
+        self._is_encrypted = hasattr(sock, "holds_back")
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setblocking(True)
@@ -85,6 +106,13 @@ class Connection:
     def send(self, buffers: Sequence[Buffer], deadline_s: float | None = None) -> None:
         """Send one frame. Raises PeerGone; TimeoutError at `deadline_s` on the monotonic clock."""
         rest = list(buffers)
+        if self.authentication:
+            tag = self.authentication.sending.next(rest)
+            # A second buffer would cost a small frame more than the copy, and an encrypted one a record of its own.
+            if len(rest) == 1 and len(rest[0]) <= _HEAD_BYTES:
+                rest = [b"".join((rest[0], tag))]
+            else:
+                rest.append(tag)
         while rest:
             try:
                 if len(rest) == 1:
@@ -123,11 +151,35 @@ class Connection:
         if isinstance(self._end, ProtocolError):
             raise ProtocolError(str(self._end))
 
+    def drain_all(self) -> None:
+        """Read all that has arrived, without waiting: what the kernel has counted, the tags in it are known of."""
+        with contextlib.suppress(BlockingIOError):
+            while not self._end:
+                self._read_some(_AT_ONCE)
+
     def payload(self) -> PayloadBytes:
-        """TCP payload both ways: the kernel's count where it keeps one, else that of the frames."""
-        if self.socket.family != socket.AF_UNIX and (counted := tcp_info(self.socket)):
-            return PayloadBytes(*counted, KERNEL)
-        return PayloadBytes(self.frame_bytes_sent, self.frame_bytes_received, CHANNEL)
+        """Payload both ways, without tags and encryption: by the kernel's count where it keeps one of that."""
+        counted = tcp_info(self.socket) if self.socket.family != socket.AF_UNIX else None
+        tags_sent, tags_received = self._counted_tags()
+        tags = (tags_sent, tags_received) if self.authentication else (None, None)
+        frames = PayloadBytes(
+            self.frame_bytes_sent - tags_sent, self.frame_bytes_received - tags_received, CHANNEL, *tags
+        )
+        if counted is None:
+            return frames
+        if self._is_encrypted:
+            ours = counted[0] - self.frame_bytes_sent, counted[1] - self.frame_bytes_received
+            return dataclasses.replace(frames, tls_bytes_sent=ours[0], tls_bytes_received=ours[1])
+        return PayloadBytes(counted[0] - tags_sent, counted[1] - tags_received, KERNEL, *tags)
+
+    def _counted_tags(self) -> tuple[int, int]:
+        """Bytes of the tags sent and received."""
+        if self.authentication is None:
+            return 0, 0
+        return (
+            TAG_BYTES * self.authentication.sending.n_frames,
+            TAG_BYTES * self.authentication.receiving.n_frames,
+        )
 
     def close(self) -> None:
         """Close the socket; a peer that waits is told."""
@@ -155,7 +207,15 @@ class Connection:
             self.drain()
 
     def _read_some(self, flags: int) -> None:
-        """One read, which may find the end of the stream. Raises BlockingIOError."""
+        """One read, which may find the end of the stream, and what then is out of poll's sight.
+
+        Raises BlockingIOError.
+        """
+        self._read_once(flags)
+        while self._is_encrypted and not self._end and self.socket.holds_back:  # type: ignore[attr-defined]
+            self._read_once(_AT_ONCE)
+
+    def _read_once(self, flags: int) -> None:
         into = self._head[self._head_end :] if self._body is None else self._body[self._body_end :]
         try:
             n_read = self.socket.recv_into(into, 0, flags)
@@ -168,13 +228,13 @@ class Connection:
             self._end = PeerGone("the connection was closed by the other end")
             return
         self.frame_bytes_received += n_read
-        if self._body is not None:
-            self._body_end += n_read
-            self._extend_body(self._body)
-            return
-        self._head_end += n_read
         try:
-            self._split_head()
+            if self._body is not None:
+                self._body_end += n_read
+                self._extend_body(self._body)
+            else:
+                self._head_end += n_read
+                self._split_head()
         except ProtocolError as error:
             self._end = error
 
@@ -183,15 +243,24 @@ class Connection:
         while end - start >= SIZE_BYTES:
             size = frame_size(self._head[start:end])
             start += SIZE_BYTES
-            if end - start < size:
-                self._begin_body(size, self._head[start:end])
+            tagged_size = size + self._tag_bytes
+            if end - start < tagged_size:
+                self._begin_body(tagged_size, self._head[start:end])
                 start = end
                 break
-            self._frames.append(bytearray(self._head[start : start + size]))
-            start += size
+            self._take(bytearray(self._head[start : start + tagged_size]))
+            start += tagged_size
         self._head_end = end - start
         if start and start < end:
             self._head[: end - start] = bytes(self._head[start:end])
+
+    def _take(self, body: Buffer) -> None:
+        """A frame without its size, and with its tag if it has one. Raises ProtocolError if that is wrong."""
+        if self.authentication:
+            body = memoryview(body)
+            body, tag = body[:-TAG_BYTES], body[-TAG_BYTES:]
+            self.authentication.receiving.check((SIZE.pack(len(body)), body), tag)
+        self._frames.append(body)
 
     def _begin_body(self, size: int, here: memoryview) -> None:
         self._body = _memory(min(size, max(_FIRST_BODY_BYTES, len(here))))
@@ -200,8 +269,8 @@ class Connection:
 
     def _extend_body(self, body: memoryview) -> None:
         if self._body_end == self._body_size:
-            self._frames.append(body)
             self._body = None
+            self._take(body)
         elif self._body_end == len(body):
             # No more than twice what has arrived: a peer that only claims a size must not cost its memory.
             self._body = _memory(min(2 * len(body), self._body_size))

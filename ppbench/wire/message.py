@@ -31,7 +31,7 @@ _MAX_ROUND = 0xFFFF
 # Up to here one copy is cheaper than handing the kernel several buffers.
 _COPIED_BYTES = 1 << 14
 
-_SIZE = struct.Struct("<I")
+SIZE = struct.Struct("<I")
 _HEAD = struct.Struct("<HBB")
 _DTYPES = [
     np.dtype(code)
@@ -40,7 +40,7 @@ _DTYPES = [
 _CODES = {dtype: code for code, dtype in enumerate(_DTYPES)}
 _SHAPES = [struct.Struct(f"<BB{n}I") for n in range(MAX_DIMENSIONS + 1)]
 _N_BYTES = operator.attrgetter("nbytes")
-SIZE_BYTES = _SIZE.size
+SIZE_BYTES = SIZE.size
 
 
 @dataclasses.dataclass(slots=True)
@@ -110,7 +110,7 @@ def _encode(name: str, arrays: Sequence[Array], depth: int) -> list[Buffer]:
             parts.append(array)
             size += padding + array.nbytes
     _check_size(name, size)
-    parts[0] = _SIZE.pack(size)
+    parts[0] = SIZE.pack(size)
     if size <= _COPIED_BYTES:
         return [b"".join(parts)]
     return [part if isinstance(part, bytes) else part.reshape(-1).view(np.uint8).data for part in parts]
@@ -132,7 +132,7 @@ def _framable(name: str, array: Array) -> tuple[int, Array]:
 
 def frame_size(prefix: Buffer) -> int:
     """The size announced by a frame's first four bytes. Raises ProtocolError if it is out of bounds."""
-    size: int = _SIZE.unpack_from(prefix)[0]
+    size: int = SIZE.unpack_from(prefix)[0]
     if not _HEAD.size < size <= MAX_FRAME_BYTES:
         raise ProtocolError(f"a frame of {size} bytes is announced; {_HEAD.size + 1} to {MAX_FRAME_BYTES} are allowed")
     return size

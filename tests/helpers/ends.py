@@ -8,6 +8,9 @@ import threading
 from collections.abc import Callable, Iterator
 
 from ppbench.wire.connection import Connection
+from ppbench.wire.handshake import Introduced, KeyOf
+from ppbench.wire.reception import Reception
+from ppbench.wire.tls import Certificate
 
 LONGEST_S = 30.0
 
@@ -36,6 +39,14 @@ def connections(*pairs: str, kind: str = "tcp") -> Iterator[dict[str, Connection
     finally:
         for end in ends.values():
             end.close()
+
+
+def admitted(listener: socket.socket, own: str, key_of: KeyOf, certificate: Certificate | None = None) -> Introduced:
+    """The first who connects and proves a name; all others are sent away."""
+    with contextlib.closing(Reception(listener, own, key_of, 1, certificate)) as reception:
+        while not (arrival := reception.admit(LONGEST_S)):
+            pass
+    return arrival[1]
 
 
 def at_once(*programs: Callable[[], object]) -> None:

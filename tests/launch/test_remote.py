@@ -10,80 +10,31 @@ import subprocess
 import sys
 import threading
 import time
-import venv
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import ppbench
 from ppbench import cli, store
-from ppbench.data.digits import Digits
 from ppbench.errors import ConfigError
 from ppbench.launch.door import Door, RemoteOptions, close_door, open_door
 from ppbench.launch.joining import make_token, read_token
 from ppbench.launch.namespace_network import NamespaceNetwork
 from ppbench.measure import experiment
-from ppbench.measure.job import Job, MeasureOptions, TaskOptions
+from ppbench.measure.job import Job
 from ppbench.measure.machine import machine
-from ppbench.models.mlp import Mlp
 from ppbench.process import Interpreter
 from ppbench.records import JobRecord
 from ppbench.wire.engine import reserve_port
 from schemes.plaintext import Plaintext
 from tests.faults.scheme import Faulty
-from tests.helpers.paths import ROOT
+from tests.helpers.devices import LONGEST_S, device, device_command, ended, environment, launch, remote_job
 from tests.helpers.processes import processes_with, wait_until_gone
 from tests.helpers.remote_schemes import Calling, Needy
 
-LONGEST_S = 60.0
 DEADLINE_S = 4.0
 ROOMY_DEADLINE_S = 6.0
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs namespaces and /proc")
-
-
-@pytest.fixture(scope="module")
-def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of an environment with this code and numpy."""
-    folder = tmp_path_factory.mktemp("device")
-    venv.create(folder, with_pip=False)
-    (site,) = (folder / "lib").glob("python*/site-packages")
-    numpy = Path(np.__file__).parent
-    for package in (
-        numpy,
-        numpy.with_name("numpy.libs"),
-        *(ROOT / name for name in ("ppbench", "schemes", "tests")),
-    ):
-        if package.exists():
-            (site / package.name).symlink_to(package)
-    return folder / "bin" / "python"
-
-
-@pytest.fixture
-def door(tmp_path: Path, marker: str) -> Iterator[Door]:
-    """Open on a port that the system chose; closed before the marker is looked for."""
-    yield open_door(RemoteOptions("127.0.0.1:0", str(tmp_path / "token"), wait_s=LONGEST_S))
-    close_door()
-
-
-def device_command(address: str, token_file: Path, *arguments: str) -> list[str]:
-    return ["participant", "--connect", address, "--token-file", str(token_file), *arguments]
-
-
-def launch(*command: str) -> subprocess.Popen[str]:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
-
-
-def device(python: Path, door: Door, *arguments: str) -> subprocess.Popen[str]:
-    given = device_command(f"127.0.0.1:{door.port}", door.options.token_path, *arguments)
-    return launch(*Interpreter(str(python)).command("ppbench.cli"), *given)
-
-
-def ended(process: subprocess.Popen[str]) -> list[str]:
-    """What a process said, after it has ended."""
-    return process.communicate(timeout=LONGEST_S)[0].splitlines()
 
 
 def read_until(process: subprocess.Popen[str], beginning: str) -> None:
@@ -91,20 +42,17 @@ def read_until(process: subprocess.Popen[str], beginning: str) -> None:
     assert any(line.startswith(beginning) for line in process.stdout), f"it never said {beginning!r}"
 
 
-def remote_job(scheme: Faulty | Plaintext, deadline_s: float = LONGEST_S, **task: int) -> Job:
-    return Job(
-        scheme=scheme,
-        dataset=Digits(),
-        model=Mlp(),
-        task=TaskOptions(**{"n_samples": 20, "batch_size": 8, **task}),
-        measure=MeasureOptions(repetitions=1, deadline_s=deadline_s),
-        wire="remote",
-    )
-
-
 def payload(job: JobRecord) -> list[tuple[object, ...]]:
-    rows = [record for record in job.records if "_bytes_" in record.metric and record.stage in ("setup", "online")]
+    rows = [r for r in job.records if "_bytes_" in r.metric and r.metric[0] in "mp" and r.stage in ("setup", "online")]
     return sorted((r.stage, r.metric, r.party, r.peer, r.process, r.repetition, r.value, r.source) for r in rows)
+
+
+def tags(job: JobRecord, way: str) -> list[float]:
+    return [record.value for record in job.records if record.metric == f"authentication_bytes_{way}"]
+
+
+def messages(job: JobRecord, way: str) -> list[float]:
+    return [record.value for record in job.records if record.metric == f"messages_{way}"]
 
 
 def test_a_sweep_over_a_network_gives_the_bytes_of_this_machine(tmp_path: Path, bare_python: Path, marker: str) -> None:
@@ -122,10 +70,9 @@ def test_a_sweep_over_a_network_gives_the_bytes_of_this_machine(tmp_path: Path, 
         handles = network.user, network.descriptor(name)
         command = [*network.command(interpreter, "ppbench.cli", *handles), *arguments]
         return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, pass_fds=handles, env=environment
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, pass_fds=handles, env=environment()
         )
 
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     remote = ["wire=remote", f"remote.token_file={token}", f"results_dir={tmp_path / 'remote'}"]
     try:
         harness = inside("harness", Interpreter(), "run", "-m", *jobs, *remote)
@@ -146,6 +93,9 @@ def test_a_sweep_over_a_network_gives_the_bytes_of_this_machine(tmp_path: Path, 
         assert (one.status, other.status) == ("ok", "ok")
         assert payload(one) == payload(other)
         assert {record.source for record in one.records if "payload" in record.metric} == {"tcp_info"}
+        for way in ("sent", "received"):
+            assert tags(one, way) == [16 * n for n in messages(one, way)]
+        assert not [record for record in other.records if "authentication" in record.metric]
         assert one.provenance.machines["participant-0"].model_dump() == machine()
         assert list(one.provenance.machines) == ["participant-0"]
         assert not other.provenance.machines
@@ -157,6 +107,11 @@ def test_the_token_is_made_for_its_owner_alone(tmp_path: Path, door: Door) -> No
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert len(read_token(path)) == 32
     assert open_door(door.options) is door
+    path.chmod(0o640)
+    with pytest.raises(ConfigError, match=re.escape(f"the token file {path} can be read or changed by others: chmod")):
+        Door(dataclasses.replace(door.options, listen="127.0.0.1:0"))
+    assert cli.main(device_command("127.0.0.1:1", path)) == 2
+    path.chmod(0o600)
     with pytest.raises(ConfigError, match=re.escape(f"remote.listen='127.0.0.1:{door.port}' cannot be listened on")):
         Door(dataclasses.replace(door.options, listen=f"127.0.0.1:{door.port}"))
 
@@ -300,6 +255,7 @@ def test_a_wrong_argument_is_told_in_one_line(
     [
         ("remote.listen=here", "remote.listen='here' must be HOST:PORT, with a port from 0 to 65535"),
         ("remote.wait_s=-1", "remote.wait_s=-1.0 must be at least 0"),
+        ("remote.certificate=x.pem", "remote.certificate='x.pem' needs remote.tls=true"),
         ("remote.lisen=x", "no option in remote named 'lisen'; did you mean 'listen'?"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import threading
 from collections.abc import Callable
@@ -12,9 +13,10 @@ import pytest
 from ppbench.errors import PeerGone, ProtocolError
 from ppbench.launch.host import Host
 from ppbench.launch.wire import LOOPBACK
-from ppbench.wire import control, handshake
+from ppbench.wire import control, handshake, reception
 from ppbench.wire.connection import Connection
-from tests.helpers.ends import LONGEST_S, at_once, sockets
+from ppbench.wire.handshake import Conversation, Dialogue, listening
+from tests.helpers.ends import LONGEST_S, admitted, at_once, sockets
 
 KEY = bytes(range(32))
 
@@ -23,18 +25,26 @@ def listen() -> socket.socket:
     return socket.create_server(("127.0.0.1", 0))
 
 
+def whole(sock: socket.socket, dialogue: Dialogue) -> str:
+    """The name that one end proves to the other."""
+    conversation = Conversation(sock, dialogue)
+    while (proven := conversation.advance()) is None:
+        select.select([sock], [], [], LONGEST_S)
+    return proven[0]
+
+
 def test_the_two_prove_themselves_to_each_other() -> None:
     names = []
     with listen() as listener:
 
         def coordinator() -> None:
-            sock, _ = listener.accept()
-            names.append(handshake.accept(sock, {"participant-0": KEY}.get))
-            control.send(Connection(sock), "welcome")
+            party = admitted(listener, "coordinator", {"participant-0": KEY}.get)
+            names.append(party.name)
+            control.send(party.connection(authenticated=True), "welcome")
 
         def participant() -> None:
-            sock = handshake.connect(listener.getsockname(), "participant-0", "coordinator", KEY)
-            assert control.Inbox(Connection(sock)).receive() == ("welcome", None)
+            party = handshake.connect(listener.getsockname(), "participant-0", "coordinator", KEY)
+            assert control.Inbox(party.connection(authenticated=True)).receive() == ("welcome", None)
 
         at_once(coordinator, participant)
     assert names == ["participant-0"]
@@ -93,14 +103,15 @@ def dripping(address: tuple[str, int]) -> None:
 
 @pytest.mark.parametrize("stranger", [wrong_key, unknown_name, garbage, only_knocks, silent, no_proof, dripping])
 def test_a_stranger_is_refused_and_the_right_one_gets_in(
-    stranger: Callable[[tuple[str, int]], None], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    stranger: Callable[[tuple[str, int]], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handshake, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(reception, "TIMEOUT_S", 0.3)
     harness, theirs = (Connection(sock) for sock in sockets("memory"))
-    host = Host(theirs, own_process=False)
-    spec = {"keys": {"participant-0": KEY.hex()}, "accepts": ["participant-0"], "hosts": {"coordinator": LOOPBACK}}
-    met: dict[str, socket.socket] = {}
-    thread = threading.Thread(target=lambda: met.update(host._meet("coordinator", spec)), daemon=True)
+    host = Host(theirs, own_process=False, run_key=KEY)
+    peers = {"peers": ["participant-0"], "accepts": ["participant-0"], "hosts": {"coordinator": LOOPBACK}}
+    spec = {**peers, "authenticated": False, "tls": False}
+    met: dict[str, Connection] = {}
+    thread = threading.Thread(target=lambda: met.update(host._meet("coordinator", spec, [])), daemon=True)
     thread.start()
     word, port = control.Inbox(harness).receive()
     assert word == "listening"
@@ -108,18 +119,17 @@ def test_a_stranger_is_refused_and_the_right_one_gets_in(
     knocking = threading.Thread(target=stranger, args=((LOOPBACK, port),), daemon=True)
     knocking.start()
     knocking.join(0.1)
-    mine = handshake.connect((LOOPBACK, port), "participant-0", "coordinator", KEY)
+    key = handshake.pair_key(KEY, "participant-0", "coordinator")
+    mine = handshake.connect((LOOPBACK, port), "participant-0", "coordinator", key).socket
     thread.join(LONGEST_S)
     knocking.join(LONGEST_S)
     assert not knocking.is_alive()
     assert list(met) == ["participant-0"]
     mine.sendall(b"hello")
-    assert met["participant-0"].recv(5) == b"hello"
-    assert "refused a connection" in capfd.readouterr().err
-    for end in (mine, *met.values()):
+    assert met["participant-0"].socket.recv(5) == b"hello"
+    mine.close()
+    for end in (*met.values(), harness, theirs):
         end.close()
-    harness.close()
-    theirs.close()
 
 
 @pytest.mark.parametrize("answer", ["other key", "garbage", "echo", "hangs up", "silence"])
@@ -132,8 +142,8 @@ def test_a_false_listener_is_found_out_and_learns_nothing(answer: str, monkeypat
             sock, _ = listener.accept()
             with sock:
                 if answer == "other key":
-                    with pytest.raises(ProtocolError):
-                        handshake.accept(sock, lambda _: bytes(32))
+                    with pytest.raises((ProtocolError, PeerGone)):
+                        whole(sock, listening("coordinator", lambda _: bytes(32)))
                     return
                 heard.extend(sock.recv(1000))
                 if answer == "hangs up":
@@ -161,8 +171,8 @@ def test_nobody_listens() -> None:
 def record(heard: dict[str, bytes]) -> None:
     """What each end says in a handshake that succeeds."""
     accepted: list[str] = []
-    other, listening = sockets("tcp")
-    with listen() as listener, other, listening:
+    other, there = sockets("tcp")
+    with listen() as listener, other, there:
 
         def relay() -> None:
             connector, _ = listener.accept()
@@ -179,8 +189,8 @@ def record(heard: dict[str, bytes]) -> None:
 
         at_once(
             relay,
-            lambda: handshake.connect(listener.getsockname(), "participant-0", "coordinator", KEY).close(),
-            lambda: accepted.append(handshake.accept(listening, {"participant-0": KEY}.get)),
+            lambda: handshake.connect(listener.getsockname(), "participant-0", "coordinator", KEY).socket.close(),
+            lambda: accepted.append(whole(there, listening("coordinator", {"participant-0": KEY}.get))),
         )
 
 
@@ -191,7 +201,7 @@ def test_a_recorded_handshake_opens_nothing() -> None:
     with ours, theirs:
         ours.sendall(heard["connector"])
         with pytest.raises(ProtocolError, match="stranger"):
-            handshake.accept(theirs, {"participant-0": KEY}.get)
+            whole(theirs, listening("coordinator", {"participant-0": KEY}.get))
     with listen() as listener:
 
         def replaying() -> None:
