@@ -42,6 +42,7 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
         measured += scoring.preparation(start)
         measured += scoring.reference(owned)
         measured += scoring.arithmetic(job.scheme, start)
+        measured += scoring.residence(job.scheme, start.task.facts)
         before = _host_rates(job)
         measured += scoring.privacy(job.scheme, start.task.facts)
         if job.scheme.takes_part_in("train"):

@@ -106,6 +106,20 @@ def arithmetic(scheme: Scheme, start: Prepared) -> Iterator[Record]:
 
 
 def steps(scheme: Scheme, measured: Iterable[Record]) -> Iterator[Record]:
+def residence(scheme: Scheme, facts: TaskFacts) -> Iterator[Record]:
+    """What a participant must hold at once by the protocol, where that is less than whole messages.
+
+    Raises PluginFault if the scheme cannot say.
+    """
+    with _asking(scheme, "count what must be resident"):
+        if (counted := scheme.resident_bytes(facts)) is None:
+            return
+        resident = float(counted)
+    if resident < 0:
+        raise PluginFault(f"{scheme.name}: resident_bytes is {resident:g}; it must be at least 0")
+    yield Record(stage="job", metric="participant_resident_bytes", value=resident, unit="B", source="counted")
+
+
     """What the rounds of a batch take on a link, where an engine makes it more than as many ways.
 
     Raises PluginFault if the scheme cannot say.
