@@ -91,15 +91,6 @@ def primes(context: Seal) -> list[int]:
     return [modulus.value() for modulus in context.first_context_data().parms().coeff_modulus()]
 
 
-def resident_bytes(poly_modulus_degree: int, modulus_bits: tuple[int, ...]) -> float:
-    """The least that encrypting, decrypting and making keys works on, however many keys and ciphertexts there are.
-
-    That is a ternary secret, in two bits a coefficient, and a polynomial modulo the largest prime. All else is made,
-    sent and used up residue by residue, as SEAL-Embedded does (Natarajan & Dai, TCHES'21).
-    """
-    return poly_modulus_degree * (2 + max(modulus_bits)) / 8
-
-
 def galois_elements(steps: set[int], poly_modulus_degree: int) -> list[int]:
     """What `create_galois_keys` takes, for rotations to the left by so many slots."""
     return [pow(3, step % (poly_modulus_degree // 2), 2 * poly_modulus_degree) for step in sorted(steps)]
@@ -141,6 +132,15 @@ def split(arrays: Sequence[Array]) -> list[Array]:
             if content.shape == (sum(map(int, sizes)),):
                 return np.split(content, ends[:-1])
     raise ProtocolError(f"serialisations with their sizes are awaited, not {[(a.dtype, a.shape) for a in arrays]}")
+
+
+def resident_bytes(poly_modulus_degree: int, modulus_bits: tuple[int, ...]) -> float:
+    """The least that encrypting, decrypting and making keys works on, however many keys and ciphertexts there are.
+
+    That is a ternary secret, in two bits a coefficient, and a polynomial modulo the largest prime. All else is made,
+    sent and used up residue by residue, as SEAL-Embedded does (Natarajan & Dai, TCHES'21).
+    """
+    return poly_modulus_degree * (2 + max(modulus_bits)) / 8
 
 
 @contextlib.contextmanager

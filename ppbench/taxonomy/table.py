@@ -152,10 +152,10 @@ def _marked(label: ComputationLabel | CommunicationLabel | None) -> str:
 def _notes(rows: Sequence[TaxonomyRow], thresholds: Thresholds, device: Device) -> str:
     notes = [
         f"device: modelled seconds per sample on a {device.title}. x projection, x inference: measured CPU time over "
-        "that of a random projection of the same data and of the row's own model on the device, each where it is "
-        f"cheapest. {_reference_note(thresholds)} With setup over 100: the same with all that setup moves spread over "
-        "100 samples. Of a training scheme the dearer sample counts, one to learn from or one to classify. agreement: "
-        "on computation / on communication.",
+        "that of a random projection of the same data and of the row's own model, each where it is cheapest. "
+        f"{_reference_note(thresholds)} With setup over 100: the "
+        "same with all that setup moves spread over 100 samples. Of a training scheme the dearer sample counts, one to "
+        "learn from or one to classify. agreement: on computation / on communication.",
         f"~ marks a label that is not firm, and what it becomes with thresholds {thresholds.firmness_factor:g} times "
         f"as high or low (computation), or {100 * thresholds.firmness_share:g} % farther from 1 or nearer "
         "(communication). (memory): too large for the device, whatever its time. "
