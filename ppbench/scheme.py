@@ -206,6 +206,14 @@ class Scheme(Plugin, abc.ABC):
         """
         return None
 
+    def resident_bytes(self, facts: TaskFacts) -> float | None:
+        """The least memory that a participant's part of the protocol takes at once; None: as much as whole messages.
+
+        Counted from the parameters, for a scheme whose keys and messages can be made, sent and used up piece by piece,
+        also if it is implemented otherwise: what must be there together, such as the secret key and a polynomial.
+        """
+        return None
+
     def one_way_steps(self, rounds: int) -> int:
         """What rounds of its engine take, one after the other: more where its ends ask for leave to send."""
         return rounds

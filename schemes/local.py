@@ -63,8 +63,10 @@ class Local(Scheme):
         protects="the sample, from the coordinator; not the model, from the participant",
         guarantee="unconditional for the sample; the label is sent in clear",
         task="inference",
+        # Inference by a neural network is section 2's exemplar of medium computation; of what stays on the device, the
+        # paper says nothing about communication.
         computation="medium",
-        communication="retention/compression",
+        communication=None,
         deterministic_bytes=True,
         seeded_answers=True,
     )

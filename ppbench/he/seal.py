@@ -126,6 +126,15 @@ def split(arrays: Sequence[Array]) -> list[Array]:
     raise ProtocolError(f"serialisations with their sizes are awaited, not {[(a.dtype, a.shape) for a in arrays]}")
 
 
+def resident_bytes(poly_modulus_degree: int, modulus_bits: tuple[int, ...]) -> float:
+    """The least that encrypting, decrypting and making keys works on, however many keys and ciphertexts there are.
+
+    That is a ternary secret, in two bits a coefficient, and a polynomial modulo the largest prime. All else is made,
+    sent and used up residue by residue, as SEAL-Embedded does (Natarajan & Dai, TCHES'21).
+    """
+    return poly_modulus_degree * (2 + max(modulus_bits)) / 8
+
+
 @contextlib.contextmanager
 def _memory_file() -> Iterator[tuple[int, str]]:
     descriptor = os.memfd_create("ppbench-seal")

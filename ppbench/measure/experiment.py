@@ -40,8 +40,9 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
         owned = owned_samples(start.task, job.task.n_samples or len(data.test))
         # `extend` and `+=` keep what came before a value that is refused.
         measured += scoring.preparation(start)
-        measured += scoring.reference(owned)
+        measured += scoring.reference(owned, job.task.batch_size)
         measured += scoring.arithmetic(job.scheme, start)
+        measured += scoring.residence(job.scheme, start.task.facts)
         before = _host_rates(job)
         measured += scoring.privacy(job.scheme, start.task.facts)
         if job.scheme.takes_part_in("train"):

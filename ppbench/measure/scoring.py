@@ -13,6 +13,7 @@ from ppbench.cache import MakingCost
 from ppbench.errors import PluginFault, PpbenchError, told
 from ppbench.launch.reports import Traffic
 from ppbench.measure.calibration import Rate
+from ppbench.measure.information import COMPRESSOR, information_bytes
 from ppbench.measure.load import OwnedSamples
 from ppbench.measure.prepare import Prepared
 from ppbench.measure.readings import Reading
@@ -105,6 +106,20 @@ def arithmetic(scheme: Scheme, start: Prepared) -> Iterator[Record]:
         yield Record(stage="job", metric=f"participant_{kind}_macs_per_sample", value=value, unit="1", source="counted")
 
 
+def residence(scheme: Scheme, facts: TaskFacts) -> Iterator[Record]:
+    """What a participant must hold at once by the protocol, where that is less than whole messages.
+
+    Raises PluginFault if the scheme cannot say.
+    """
+    with _asking(scheme, "count what must be resident"):
+        if (counted := scheme.resident_bytes(facts)) is None:
+            return
+        resident = float(counted)
+    if resident < 0:
+        raise PluginFault(f"{scheme.name}: resident_bytes is {resident:g}; it must be at least 0")
+    yield Record(stage="job", metric="participant_resident_bytes", value=resident, unit="B", source="counted")
+
+
 def steps(scheme: Scheme, measured: Iterable[Record]) -> Iterator[Record]:
     """What the rounds of a batch take on a link, where an engine makes it more than as many ways.
 
@@ -165,13 +180,15 @@ def _asking(scheme: Scheme, what: str) -> Iterator[None]:
         raise PluginFault(f"{scheme.name} cannot {what}: {told(error)}") from error
 
 
-def reference(owned: Sequence[OwnedSamples]) -> Iterator[Record]:
-    """How good the model is on the clear samples of this job."""
+def reference(owned: Sequence[OwnedSamples], batch_size: int) -> Iterator[Record]:
+    """How good the model is on the clear samples of this job, and what these are without their redundancy."""
     labels = np.concatenate([own.labels for own in owned])
     model_answers = np.concatenate([own.model_answers for own in owned])
     accuracy = float((labels == model_answers).mean())
     yield Record(stage="job", metric="accuracy_plaintext", value=accuracy, unit="1")
     yield Record(stage="job", metric="n_samples", value=len(labels), unit="1")
+    information = information_bytes([own.samples for own in owned], batch_size) / len(labels)
+    yield Record(stage="job", metric="information_bytes_per_sample", value=information, unit="B", source=COMPRESSOR)
 
 
 def training_set(task: Task) -> Iterator[Record]:

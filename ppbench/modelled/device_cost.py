@@ -74,7 +74,13 @@ class DeviceCost:
     reason: str
     """Why it is not feasible, or under what condition it is; empty if there is nothing to say. One line."""
     ram_bytes: float
-    """Counted lower bound: keys made in setup, what is kept from offline for one sample, the largest message."""
+    """Counted lower bound of what must be there at once, by which `feasible` is judged.
+
+    Setup: a message, as the next one can be made when it is gone. Afterwards: what is kept from offline for one sample,
+    and a message. Instead of messages, what the scheme says that its protocol holds, if they can go piece by piece.
+    """
+    stored_ram_bytes: float
+    """The same if all that setup sends is there before any of it is sent, and online a whole message."""
     flash_bytes: float
     """Counted lower bound: what setup downloads; weights of a network in int8."""
     measured_ram_bytes: float | None
@@ -126,6 +132,7 @@ def device_cost(job: JobRecord, device: Device) -> DeviceCost:
         feasible=not inability and not misfit,
         reason=inability or misfit or _condition(measured, device),
         ram_bytes=measured.ram_bytes,
+        stored_ram_bytes=measured.stored_ram_bytes,
         flash_bytes=measured.flash_bytes,
         measured_ram_bytes=measured.growth_bytes,
     )
@@ -196,13 +203,31 @@ class _Measured:
 
     @property
     def ram_bytes(self) -> float:
-        """What it cannot do without."""
-        return self.keys_bytes + self.kept_bytes + self.message_bytes
+        """What it cannot do without: before the batches and during one, whichever is more."""
+        if self.resident_bytes is not None:
+            return self.kept_bytes + self.resident_bytes
+        return max(self.setup_message_bytes, self.kept_bytes + self.message_bytes)
+
+    @property
+    def stored_ram_bytes(self) -> float:
+        """With everything made before it is sent."""
+        return max(self.ram_bytes, self.keys_bytes + self.kept_bytes + self.message_bytes)
+
+    @property
+    def resident_bytes(self) -> float | None:
+        """What the scheme says that its protocol holds, other than what it keeps from offline; None: whole messages."""
+        return self._select.one("job", "participant_resident_bytes")
 
     @property
     def keys_bytes(self) -> float:
-        """What setup sends has been made before."""
+        """All that setup sends."""
         return self._per_participant("setup", "message_bytes_sent")
+
+    @property
+    def setup_message_bytes(self) -> float:
+        """At least one message of setup is as large as the mean."""
+        n_messages = self._per_participant("setup", "messages_sent")
+        return self.keys_bytes / n_messages if n_messages else 0.0
 
     @property
     def kept_bytes(self) -> float:
@@ -305,10 +330,12 @@ def _misfit(measured: _Measured, device: Device) -> str:
     """Why memory does not suffice; empty if it may."""
     if measured.ram_bytes > device.ram_bytes:
         parts = {
-            "keys": measured.keys_bytes,
+            "keys": measured.setup_message_bytes,
             "preprocessing": measured.kept_bytes,
             "a message": measured.message_bytes,
         }
+        if measured.resident_bytes is not None:
+            parts = {"preprocessing": measured.kept_bytes, "what the protocol holds": measured.resident_bytes}
         largest = max(parts, key=lambda part: parts[part])
         return (
             f"needs at least {units.size(measured.ram_bytes)} of RAM ({units.size(parts[largest])} for {largest}); "
@@ -324,9 +351,15 @@ def _misfit(measured: _Measured, device: Device) -> str:
 
 def _condition(measured: _Measured, device: Device) -> str:
     """What has to be so for it to fit; empty if it does anyway."""
+    conditions = []
     if measured.downloaded_bytes > device.flash_bytes:
-        return (
+        conditions.append(
             f"only with weights in int8: as it is sent, the network takes {units.size(measured.downloaded_bytes)}; "
             f"{device.title} has {units.size(device.flash_bytes)} of flash"
         )
-    return ""
+    if measured.stored_ram_bytes > device.ram_bytes:
+        conditions.append(
+            f"only with keys and messages made piece by piece, in {units.size(measured.ram_bytes)} of RAM: stored, "
+            f"they take {units.size(measured.stored_ram_bytes)}; {device.title} has {units.size(device.ram_bytes)}"
+        )
+    return "; ".join(conditions)

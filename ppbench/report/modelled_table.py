@@ -52,6 +52,7 @@ def _device_columns(job: JobRecord, device: Device) -> dict[str, Any]:
         **dict(_ends("modelled_train_s", cost.train_s)),
         **dict(_ends("modelled_compute_j_per_sample", cost.energy_j_per_sample)),
         "counted_ram_bytes": cost.ram_bytes,
+        "counted_stored_ram_bytes": cost.stored_ram_bytes,
         "counted_flash_bytes": cost.flash_bytes,
         "measured_ram_bytes": cost.measured_ram_bytes,
     }

@@ -17,12 +17,27 @@ from ppbench.report.groups import Group
 def short_names(groups: Sequence[Group]) -> list[str]:
     """The named choice in conf/scheme/ that comes nearest, with the options in which the group differs from it.
 
-    Groups that would share a name have their data set in it, and if that does not tell them apart, their label.
+    Groups that would share a name have their data set in it, then their model, and if that does not tell them apart,
+    their label instead. No two groups have the same name.
     """
-    names = [_short_name(group) for group in groups]
-    longer = [f"{name}, {group.task[0]}" for group, name in zip(groups, names, strict=True)]
-    names = [long if names.count(name) > 1 else name for name, long in zip(names, longer, strict=True)]
-    return [group.label if names.count(name) > 1 else name for group, name in zip(groups, names, strict=True)]
+    names = _by_task([_short_name(group) for group in groups], groups)
+    if len(set(names)) == len(names):
+        return names
+    labels = _by_task([group.label for group in groups], groups)
+    return [label if names.count(name) > 1 else name for name, label in zip(names, labels, strict=True)]
+
+
+def _by_task(names: Sequence[str], groups: Sequence[Group]) -> list[str]:
+    """With data set and model behind those that are there several times, where these differ."""
+    for part in (0, 1):
+        parts: dict[str, set[str]] = {}
+        for name, group in zip(names, groups, strict=True):
+            parts.setdefault(name, set()).add(group.task[part])
+        names = [
+            f"{name}, {group.task[part]}" if len(parts[name]) > 1 else name
+            for name, group in zip(names, groups, strict=True)
+        ]
+    return list(names)
 
 
 def _short_name(group: Group) -> str:

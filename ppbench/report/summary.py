@@ -103,6 +103,7 @@ _COLUMNS: dict[str, _Column] = {
     "coordinator_cpu_s_per_sample": _Column(lambda m: m.per_sample(m.cpu_s("online", COORDINATOR))),
     "third_party_cpu_s_per_sample": _Column(lambda m: m.per_sample(m.cpu_s("online", THIRD_PARTY))),
     "latency_s_per_batch": _Column(lambda m: m.middle("online", "latency_s")),
+    "information_bytes_per_sample": _Column(lambda m: m.one("job", "information_bytes_per_sample")),
     "up_bytes_per_sample": _Column(lambda m: m.per_sample(m.up("online", "payload", COORDINATOR))),
     "down_bytes_per_sample": _Column(lambda m: m.per_sample(m.answer("payload"))),
     "up_message_bytes_per_sample": _Column(lambda m: m.per_sample(m.up("online", "message", COORDINATOR))),

@@ -4,8 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 
+from ppbench.measure.information import COMPRESSOR
 from ppbench.scheme import Communication, Computation
-from ppbench.taxonomy.thresholds import COMPUTATION_LABELS, EXPANSION_LABELS, Borders, Expansion, Thresholds
+from ppbench.taxonomy.thresholds import (
+    COMPUTATION_LABELS,
+    EXPANSION_LABELS,
+    Borders,
+    Expansion,
+    Reference,
+    Thresholds,
+)
+
+REFERENCE_BYTES: dict[Reference, str] = {
+    "plaintext": "plaintext's bytes",
+    "information": f"the bytes that {COMPRESSOR} makes of the samples",
+}
+"""In words."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,18 +42,38 @@ class Overhead:
     """What setup moves from and to one participant."""
     encoding: str = ""
     """How the scheme sends a value, where that is an option of it."""
+    information_bytes_per_sample: float | None = None
+    """What a lossless compressor needs, batch by batch; None: not recorded."""
+    reference: Reference = "plaintext"
+    """Which of the two bytes up are set against."""
+
+    @property
+    def reference_bytes_per_sample(self) -> float | None:
+        """Those of the reference."""
+        informed = self.reference == "information"
+        return self.information_bytes_per_sample if informed else self.plaintext_up_bytes_per_sample
 
     @property
     def expansion(self) -> float | None:
-        """Bytes up over plaintext's."""
+        """Bytes up over the reference's."""
+        return _ratio(self.up_bytes_per_sample, self.reference_bytes_per_sample)
+
+    @property
+    def times_plaintext(self) -> float | None:
+        """Bytes up over plaintext's, whatever the reference."""
         return _ratio(self.up_bytes_per_sample, self.plaintext_up_bytes_per_sample)
+
+    @property
+    def times_information(self) -> float | None:
+        """Bytes up over the compressor's, whatever the reference."""
+        return _ratio(self.up_bytes_per_sample, self.information_bytes_per_sample)
 
     def amortised_expansion(self, n_samples: int) -> float | None:
         """The same with the bytes of setup, of both directions, spread over so many samples."""
         if self.up_bytes_per_sample is None:
             return None
         up = self.up_bytes_per_sample + (self.setup_bytes or 0.0) / n_samples
-        return _ratio(up, self.plaintext_up_bytes_per_sample)
+        return _ratio(up, self.reference_bytes_per_sample)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +133,7 @@ def label_computation(overhead: Overhead, thresholds: Thresholds) -> Computation
 
 
 def label_expansion(expansion: float, thresholds: Thresholds) -> Expansion:
-    """The label of bytes up over plaintext's."""
+    """The label of bytes up over the reference's."""
     return EXPANSION_LABELS[thresholds.expansion.rank(expansion)]
 
 
@@ -168,7 +202,7 @@ def communication_reason(overhead: Overhead, label: CommunicationLabel, papers: 
         parts.append(f"{overhead.rounds:g} rounds")
     if papers != "iterative" and (label.expansion == "swelling") != (papers == "swelling"):
         sender = f"{overhead.encoding} sends" if overhead.encoding else "sends"
-        parts.append(f"{sender} {_times(overhead.expansion)} plaintext's bytes")
+        parts.append(f"{sender} {_times(overhead.expansion)} {REFERENCE_BYTES[overhead.reference]}")
     return "; ".join(parts)
 
 

@@ -10,8 +10,9 @@ from ppbench.records import write_file
 from ppbench.report.groups import Group
 from ppbench.report.origin import origin
 from ppbench.report.table import markdown_table
-from ppbench.taxonomy.labels import CommunicationLabel, ComputationLabel
+from ppbench.taxonomy.labels import REFERENCE_BYTES, CommunicationLabel, ComputationLabel
 from ppbench.taxonomy.rows import TaxonomyRow
+from ppbench.taxonomy.tasks import with_tasks
 from ppbench.taxonomy.thresholds import Thresholds
 
 _HEADER = (
@@ -32,7 +33,8 @@ _HEADER = (
 def write_overview(rows: Sequence[TaxonomyRow], thresholds: Thresholds, results_dir: Path) -> list[Path]:
     """Write the table of one results folder; returns its path."""
     path = results_dir / "overview.md"
-    lines = markdown_table(_HEADER, [_cells(row) for row in rows], 1)
+    header, cells = with_tasks(rows, _HEADER, [_cells(row) for row in rows])
+    lines = markdown_table(header, cells, 1 + len(header) - len(_HEADER))
     made = origin(job for row in rows for job in row.group.jobs)
     write_file(path, "\n".join([*lines, "", _note(thresholds), "", made, ""]).encode())
     return [path]
@@ -41,7 +43,8 @@ def write_overview(rows: Sequence[TaxonomyRow], thresholds: Thresholds, results_
 def _note(thresholds: Thresholds) -> str:
     return (
         "n: samples classified. Per sample: the participant's CPU time; up and down, TCP payload. setup: what each "
-        f"participant sends and receives once. Labels by the thresholds in {thresholds.where}; a tick says that the "
+        f"participant sends and receives once. Labels by the thresholds in {thresholds.where}, of bytes up over "
+        f"{REFERENCE_BYTES[thresholds.reference]}; a tick says that the "
         f"paper's is the same. {units.NOT_MEASURED} stands for what was not measured."
     )
 

@@ -29,6 +29,7 @@ from ppbench.report.style import (
     shortened,
     text_width,
 )
+from ppbench.taxonomy.labels import REFERENCE_BYTES
 from ppbench.taxonomy.rows import TaxonomyRow, rows_for_a_page
 from ppbench.taxonomy.thresholds import Thresholds
 
@@ -152,10 +153,11 @@ def _draw_regions(axes: Axes, rows: Sequence[TaxonomyRow], thresholds: Threshold
         if end > start:
             middle = (start * end) ** 0.5
             axes.annotate(label, (middle, 1), (0, 3), xycoords=("data", "axes fraction"), ha="center", **name)
-    plaintext = next((row.overhead.plaintext_up_bytes_per_sample for row in rows if _has_plaintext(row)), None)
-    if plaintext is None:
+    known = (row.overhead.reference_bytes_per_sample for row in rows)
+    reference = next((n_bytes for n_bytes in known if n_bytes is not None), None)
+    if reference is None:
         return
-    borders = [plaintext * thresholds.expansion.lower, plaintext * thresholds.expansion.upper]
+    borders = [reference * thresholds.expansion.lower, reference * thresholds.expansion.upper]
     axes.fill_between([left, right], borders[1], top, color=_SEVERE, alpha=0.55, linewidth=0, zorder=0.5)
     for border in borders:
         axes.axhline(border, color=GREY, linewidth=0.6, zorder=1)
@@ -239,14 +241,11 @@ def _family(row: TaxonomyRow) -> str:
     return (kinds or path)[0]
 
 
-def _has_plaintext(row: TaxonomyRow) -> bool:
-    return row.overhead.plaintext_up_bytes_per_sample is not None
-
-
 def _caption(rows: Sequence[TaxonomyRow], panels: Sequence[LinkPanel], thresholds: Thresholds, device: Device) -> str:
     text = (
         f"Device time: modelled on a {device.title}, with its range. Bytes: TCP payload. Shaded: "
-        "from what time on computation is called low, medium or high; lines across: plaintext's bytes times "
+        "from what time on computation is called low, medium or high; lines across: "
+        f"{REFERENCE_BYTES[thresholds.reference]} times "
         f"{thresholds.expansion.lower:g} and {thresholds.expansion.upper:g}, between which data is retained. Triangles "
         f"are iterative (more than {thresholds.iterative_above_rounds:g} rounds), diamonds baselines."
     )

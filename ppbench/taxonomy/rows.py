@@ -114,13 +114,15 @@ def _row(name: str, group: Group, groups: Sequence[Group], thresholds: Threshold
     overhead = Overhead(
         device_s_per_sample=seconds.best if seconds else None,
         times_random_projection=_times(cpu_s, _cheapest(groups, group, "random_projection")),
-        times_plain_inference=_times(cpu_s, _cheapest(groups, group, "local")),
+        times_plain_inference=_times(cpu_s, _cheapest(groups, group, "local", of_model=True)),
         misfit="" if cost is None or cost.feasible else cost.reason,
         rounds=_rounds(group),
         up_bytes_per_sample=_dearer(group.median(_UP), _per_training_sample(group, "train_up_bytes")),
         plaintext_up_bytes_per_sample=_plaintext_bytes(groups, group),
         setup_bytes=_sum(group.median("setup_up_bytes"), group.median("setup_down_bytes")),
         encoding=str(group.jobs[0].config["scheme"].get("encoding", "")),
+        information_bytes_per_sample=group.median("information_bytes_per_sample"),
+        reference=thresholds.reference,
     )
     measured = bool(group.measured)
     return TaxonomyRow(
@@ -171,12 +173,18 @@ def _card(group: Group) -> SchemeCard | None:
         return None
 
 
-def _cheapest(groups: Sequence[Group], group: Group, scheme: str) -> float | None:
-    """CPU seconds per sample of a reference on the same data, in the batch size at which it is cheapest."""
+def _cheapest(groups: Sequence[Group], group: Group, scheme: str, of_model: bool = False) -> float | None:
+    """CPU seconds per sample of a reference on the same data, in the batch size at which it is cheapest.
+
+    `of_model`: on the same model too, where it is the model that the reference runs.
+    """
     costs = [
         other.median(_CPU)
         for other in groups
-        if other.scheme == scheme and not other.is_small_model and other.task[0] == group.task[0]
+        if other.scheme == scheme
+        and not other.is_small_model
+        and other.task[0] == group.task[0]
+        and (not of_model or other.task == group.task)
     ]
     return min((cost for cost in costs if cost), default=None)
 

@@ -12,12 +12,19 @@ from ppbench import units
 from ppbench.modelled.devices import Device
 from ppbench.records import write_file
 from ppbench.report.table import markdown_table
-from ppbench.taxonomy.labels import CommunicationLabel, ComputationLabel, computation_in_numbers, label_expansion
+from ppbench.taxonomy.labels import (
+    REFERENCE_BYTES,
+    CommunicationLabel,
+    ComputationLabel,
+    computation_in_numbers,
+    label_expansion,
+)
 from ppbench.taxonomy.rows import TaxonomyRow
+from ppbench.taxonomy.tasks import with_tasks
 from ppbench.taxonomy.thresholds import Thresholds
 
-_HEADER = (
-    "scheme",
+_EXPANSION = "x reference"
+_NUMBERS = (
     "n",
     "computation: paper",
     "measured",
@@ -27,11 +34,10 @@ _HEADER = (
     "communication: paper",
     "measured",
     "rounds",
-    "x plaintext",
+    _EXPANSION,
     "with setup over 100",
     "agreement",
 )
-_TEXT_COLUMNS = 1
 _AGREEMENT = {True: "yes", False: "no", None: units.NOT_MEASURED}
 
 
@@ -84,11 +90,17 @@ def _record(row: TaxonomyRow, thresholds: Thresholds) -> dict[str, Any]:
         "modelled_device_s_per_sample_low": seconds.low if seconds else None,
         "modelled_device_s_per_sample_high": seconds.high if seconds else None,
         "device_misfit": overhead.misfit,
+        "counted_ram_bytes": row.cost.ram_bytes if row.cost else None,
+        "counted_stored_ram_bytes": row.cost.stored_ram_bytes if row.cost else None,
         "times_random_projection": overhead.times_random_projection,
         "times_plain_inference": overhead.times_plain_inference,
         "rounds": overhead.rounds,
         "up_bytes_per_sample": overhead.up_bytes_per_sample,
+        "reference": overhead.reference,
+        "reference_bytes_per_sample": overhead.reference_bytes_per_sample,
         "expansion": overhead.expansion,
+        "times_plaintext": overhead.times_plaintext,
+        "times_information": overhead.times_information,
         **{f"expansion_with_setup_over_{n}": value for n, value in amortised.items()},
         **{f"label_with_setup_over_{n}": _expansion_label(value, thresholds) for n, value in amortised.items()},
         "job": row.job.id,
@@ -96,7 +108,9 @@ def _record(row: TaxonomyRow, thresholds: Thresholds) -> dict[str, Any]:
 
 
 def _markdown(rows: Sequence[TaxonomyRow], thresholds: Thresholds, device: Device) -> str:
-    lines = markdown_table(_HEADER, [_cells(row) for row in rows], _TEXT_COLUMNS)
+    numbers = [f"x {thresholds.reference}" if column == _EXPANSION else column for column in _NUMBERS]
+    header, cells = with_tasks(rows, ["scheme", *numbers], [_cells(row) for row in rows])
+    lines = markdown_table(header, cells, len(header) - len(_NUMBERS))
     return "\n".join([*lines, "", _notes(rows, thresholds, device), "", *_differences(rows)]) + "\n"
 
 
@@ -138,8 +152,8 @@ def _marked(label: ComputationLabel | CommunicationLabel | None) -> str:
 def _notes(rows: Sequence[TaxonomyRow], thresholds: Thresholds, device: Device) -> str:
     notes = [
         f"device: modelled seconds per sample on a {device.title}. x projection, x inference: measured CPU time over "
-        "that of a random projection and of the coordinator's model on the device, each where it is cheapest. "
-        "x plaintext: bytes up over plaintext's in batches of the same size, TCP payload; with setup over 100: the "
+        "that of a random projection of the same data and of the row's own model, each where it is cheapest. "
+        f"{_reference_note(thresholds)} With setup over 100: the "
         "same with all that setup moves spread over 100 samples. Of a training scheme the dearer sample counts, one to "
         "learn from or one to classify. agreement: on computation / on communication.",
         f"~ marks a label that is not firm, and what it becomes with thresholds {thresholds.firmness_factor:g} times "
@@ -152,6 +166,20 @@ def _notes(rows: Sequence[TaxonomyRow], thresholds: Thresholds, device: Device) 
     known = [value for value in agreeing if value is not None]
     notes.append(f"{sum(known)} of {len(known)} labels are the paper's.")
     return "\n\n".join(notes)
+
+
+def _reference_note(thresholds: Thresholds) -> str:
+    """What bytes are set against, and what that depends on."""
+    if thresholds.reference == "plaintext":
+        return (
+            "x plaintext: bytes up (TCP payload) over those of plaintext in batches of the same size. These depend on "
+            "the type in which samples are stored; those of communication.reference=information, which is the other "
+            f"choice in {thresholds.where}, do not."
+        )
+    return (
+        f"x information: bytes up (TCP payload) over {REFERENCE_BYTES[thresholds.reference]}, batch by batch; unknown, "
+        "and without a label, where a job was measured before this was recorded."
+    )
 
 
 def _differences(rows: Sequence[TaxonomyRow]) -> list[str]:
@@ -171,6 +199,12 @@ def _differences(rows: Sequence[TaxonomyRow]) -> list[str]:
             lines.append(
                 f"- {row.name}: communication {row.communication.text}, the paper {row.card.communication}: "
                 f"{row.communication_reason}"
+            )
+        if row.cost and row.cost.feasible and row.cost.reason:
+            lines.append(f"- {row.name}: fits the device {row.cost.reason}")
+        if row.group.measured and row.overhead.up_bytes_per_sample and row.overhead.reference_bytes_per_sample is None:
+            lines.append(
+                f"- {row.name}: no label of communication: {REFERENCE_BYTES[row.overhead.reference]} are unknown"
             )
         if not row.group.measured:
             lines.append(f"- {row.name}: {row.job.status}: {' '.join(row.job.reason.split())}")

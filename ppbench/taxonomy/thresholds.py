@@ -6,19 +6,24 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from ppbench import profiles
 from ppbench.errors import ConfigError
 from ppbench.scheme import Computation
 
 Expansion = Literal["compression", "retention", "swelling"]
+Reference = Literal["plaintext", "information"]
+"""What bytes are set against: those that plaintext sends, or those that a lossless compressor needs for the same."""
 
 COMPUTATION_LABELS: tuple[Computation, ...] = get_args(Computation)
 """From the least overhead to the most."""
 EXPANSION_LABELS: tuple[Expansion, ...] = get_args(Expansion)
 """From the fewest bytes to the most."""
+REFERENCES: tuple[Reference, ...] = get_args(Reference)
 _FILE = "taxonomy.yaml"
+
+C = TypeVar("C", bound=str)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +61,7 @@ class Thresholds:
     times_plain_inference: Borders
     firmness_factor: float
     iterative_above_rounds: float
+    reference: Reference
     expansion: Borders
     firmness_share: float
     amortised_over_samples: tuple[int, ...]
@@ -84,7 +90,8 @@ def load_thresholds(path: Path | None = None) -> Thresholds:
         ("exemplars", "device_s_per_sample", "times_random_projection", "times_plain_inference", "firmness_factor"),
     )
     communication = top.section(
-        "communication", ("iterative_above_rounds", "expansion", "firmness_share", "amortised_over_samples")
+        "communication",
+        ("iterative_above_rounds", "reference", "expansion", "firmness_share", "amortised_over_samples"),
     )
     thresholds = Thresholds(
         reference_device=top.text("reference_device"),
@@ -94,6 +101,7 @@ def load_thresholds(path: Path | None = None) -> Thresholds:
         times_plain_inference=computation.borders("times_plain_inference", "low_below", "high_above"),
         firmness_factor=computation.number("firmness_factor", least=1),
         iterative_above_rounds=communication.number("iterative_above_rounds"),
+        reference=communication.choice("reference", REFERENCES),
         expansion=_expansion(communication),
         firmness_share=communication.number("firmness_share", most=1),
         amortised_over_samples=communication.counts("amortised_over_samples"),
@@ -135,6 +143,13 @@ class _Section:
         if not isinstance(value, str):
             raise ConfigError(f"{self.file}: {self._name(key)}={value!r} must be a name")
         return value
+
+    def choice(self, key: str, known: tuple[C, ...]) -> C:
+        value = self.text(key)
+        for one in known:
+            if value == one:
+                return one
+        raise ConfigError(f"{self.file}: {self._name(key)}={value!r} is not one of {', '.join(known)}")
 
     def number(self, key: str, least: float = 0, most: float = math.inf) -> float:
         """A finite number above 0, from `least` to `most`."""
@@ -183,10 +198,7 @@ def _exemplars(computation: _Section) -> dict[str, Exemplar]:
     exemplars = {}
     for name in section.tree:
         one = section.section(name, ("label", "macs_per_sample"))
-        label = one.text("label")
-        if label not in COMPUTATION_LABELS:
-            raise ConfigError(f"{one.file}: {one.place}.label={label!r} is not one of {', '.join(COMPUTATION_LABELS)}")
-        exemplars[name] = Exemplar(label, one.number("macs_per_sample"))
+        exemplars[name] = Exemplar(one.choice("label", COMPUTATION_LABELS), one.number("macs_per_sample"))
     return exemplars
 
 

@@ -23,7 +23,7 @@ from ppbench.report.style import (
     shortened,
     text_width,
 )
-from ppbench.taxonomy.labels import CommunicationLabel, ComputationLabel
+from ppbench.taxonomy.labels import REFERENCE_BYTES, CommunicationLabel, ComputationLabel
 from ppbench.taxonomy.rows import TaxonomyRow, rows_for_a_page
 from ppbench.taxonomy.thresholds import Thresholds
 
@@ -86,7 +86,8 @@ def taxonomy_tree(rows: Sequence[TaxonomyRow], thresholds: Thresholds, device: D
         f"Measured labels beside the paper's. Computation: on a {device.title}, by the middle one of modelled seconds, "
         "CPU time over a random projection's and CPU time over plain inference; (memory): it does not fit. "
         f"Communication: more than {thresholds.iterative_above_rounds:g} rounds is iterative; bytes up over "
-        "plaintext's are compression, retention or swelling. ~: not firm. \N{CHECK MARK} and \N{BALLOT X}: whether the "
+        f"{REFERENCE_BYTES[thresholds.reference]} are compression, retention or swelling. ~: not firm. "
+        "\N{CHECK MARK} and \N{BALLOT X}: whether the "
         "paper says the same. Grey: branches of the paper's figure 1 without a scheme here."
         + left_out(n_rows, len(rows), "taxonomy.csv")
     )

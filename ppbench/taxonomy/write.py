@@ -15,19 +15,20 @@ from ppbench.taxonomy.overview import write_overview
 from ppbench.taxonomy.plane import taxonomy_plane
 from ppbench.taxonomy.rows import TaxonomyRow, taxonomy_rows
 from ppbench.taxonomy.table import write_taxonomy
-from ppbench.taxonomy.thresholds import load_thresholds
+from ppbench.taxonomy.thresholds import Thresholds, load_thresholds
 from ppbench.taxonomy.tree import taxonomy_tree
 
 
 def write_taxonomy_report(groups: Sequence[Group], results_dir: Path) -> list[Path]:
     """Write all of it and return the paths; nothing unless some scheme beside the baselines can be labelled.
 
-    For that its job must be calibrated (`measure.calibrate`), and plaintext be there in batches of the same size.
+    For that its job must be calibrated (`measure.calibrate`), and where bytes are set against plaintext's, plaintext be
+    there in batches of the same size.
     """
     thresholds = load_thresholds()
     device = load_device(thresholds.reference_device)
     rows = taxonomy_rows(groups, thresholds, device)
-    if not any(_is_labelled(row) for row in rows):
+    if not any(_is_labelled(row, thresholds) for row in rows):
         return []
     panels = link_panels(rows)
     return [
@@ -40,5 +41,7 @@ def write_taxonomy_report(groups: Sequence[Group], results_dir: Path) -> list[Pa
     ]
 
 
-def _is_labelled(row: TaxonomyRow) -> bool:
-    return not row.group.is_baseline and row.device_s_per_sample is not None and row.communication is not None
+def _is_labelled(row: TaxonomyRow, thresholds: Thresholds) -> bool:
+    # What is not known of older jobs is said in the table, not by leaving it out.
+    told = row.communication is not None or thresholds.reference == "information"
+    return not row.group.is_baseline and row.device_s_per_sample is not None and told

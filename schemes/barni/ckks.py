@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ppbench.bundle import Array
+from ppbench.he import seal
 from ppbench.he.seal import Seal, import_library, load, save
 from ppbench.he.wire import (
     SEED_BYTES,
@@ -42,7 +43,7 @@ from schemes.barni.tiling import Tiling
 if TYPE_CHECKING:
     from schemes.barni.scheme import Barni
 
-__all__ = ["Client", "Server", "check", "import_library", "largest_output"]
+__all__ = ["Client", "Server", "check", "import_library", "largest_output", "resident_bytes"]
 
 _MAX_COMPONENTS = 16
 """Of a ciphertext in SEAL."""
@@ -237,3 +238,8 @@ def check(scheme: Barni, layers: Sequence[LinearLayer]) -> None:
 def largest_output(scheme: Barni) -> float:
     """The absolute value beyond which an output may wrap: the range, less what rounding adds."""
     return float(2**scheme.range_bits - 1)
+
+
+def resident_bytes(scheme: Barni) -> float:
+    """See `engine.Engine`."""
+    return seal.resident_bytes(scheme.poly_modulus_degree, (scheme.modulus_bits,))

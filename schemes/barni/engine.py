@@ -69,6 +69,9 @@ class Engine(Protocol):
     def largest_output(self, scheme: Barni) -> float:
         """The absolute value of a linear layer's output beyond which it may wrap."""
 
+    def resident_bytes(self, scheme: Barni) -> float:
+        """The least that encrypting and decrypting works on, however many ciphertexts there are."""
+
 
 def load(name: str) -> Engine:
     """The module of an engine."""

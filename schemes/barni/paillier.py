@@ -165,3 +165,8 @@ def check(scheme: Barni, layers: Sequence[LinearLayer]) -> None:
 def largest_output(scheme: Barni) -> float:
     """The absolute value beyond which an output is taken for garbage."""
     return 2.0 ** (_MAX_OUTPUT_BITS - 1 - scheme.activation_bits - scheme.weight_bits)
+
+
+def resident_bytes(scheme: Barni) -> float:
+    """The two primes, and one ciphertext."""
+    return scheme.key_bits / 8 + _ciphertext_bytes(scheme)

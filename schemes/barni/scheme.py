@@ -171,6 +171,10 @@ class Barni(Scheme):
                 self.module.check(finer, layers)
                 yield bits
 
+    def resident_bytes(self, facts: TaskFacts) -> float:
+        """What encryption works on: ciphertexts are sent and decrypted one by one."""
+        return self.module.resident_bytes(self)
+
     def prepare_key(self, facts: TaskFacts) -> Mapping[str, Any]:
         """Nothing is prepared but the model itself."""
         return {}

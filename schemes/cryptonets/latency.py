@@ -295,6 +295,11 @@ class Server:
         self._evaluator.relinearize_inplace(ciphertext, self._relinearisation_key)
 
 
+def parameters(scheme: CryptoNets) -> Parameters:
+    """The scheme's own, or the recommended ones."""
+    return Parameters.chosen(scheme, RECOMMENDED)
+
+
 def check(scheme: CryptoNets, network: Network, task: TaskFacts) -> None:
     """Raise ConfigError unless this network can be computed with these parameters; no key is made."""
     circuit = Circuit.of(scheme)

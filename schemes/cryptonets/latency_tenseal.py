@@ -121,6 +121,11 @@ class Server:
         return values.mm(weights) + bias
 
 
+def parameters(scheme: CryptoNets) -> Parameters:
+    """The scheme's own, or the recommended ones."""
+    return Parameters.chosen(scheme, RECOMMENDED)
+
+
 def check(scheme: CryptoNets, network: Network, task: TaskFacts) -> None:
     """Raise ConfigError unless this network can be computed with these parameters; no key is made."""
     parameters = Parameters.chosen(scheme, RECOMMENDED)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from ppbench.bundle import Array
 from ppbench.models.network import Network
 from ppbench.scheme import TaskFacts
+from schemes.cryptonets.parameters import Parameters
 
 if TYPE_CHECKING:
     from schemes.cryptonets.scheme import CryptoNets
@@ -59,6 +60,9 @@ class Packing(Protocol):
 
     def largest_logit(self, scheme: CryptoNets, task: TaskFacts) -> float:
         """The |logit| beyond which a result may wrap."""
+
+    def parameters(self, scheme: CryptoNets) -> Parameters:
+        """The scheme's own, or the recommended ones."""
 
 
 def load(engine: str, packing: str) -> Packing:

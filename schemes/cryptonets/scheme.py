@@ -141,6 +141,12 @@ class CryptoNets(Scheme):
                 "a larger first prime in scheme.modulus_bits or a smaller model.logit_limit leave more room"
             )
 
+    def resident_bytes(self, facts: TaskFacts) -> float:
+        """What encryption works on, and the images of one ciphertext, a byte a value: keys go as they are made."""
+        chosen = self.module.parameters(self)
+        n_images = facts.batch_size if self.packing == "throughput" else 1
+        return seal.resident_bytes(chosen.poly_modulus_degree, chosen.modulus_bits) + n_images * facts.dimension
+
     def prepare_key(self, facts: TaskFacts) -> Mapping[str, Any]:
         """Nothing is prepared but the model itself."""
         return {}

@@ -40,7 +40,7 @@ from schemes.cryptonets.throughput_parameters import (
 if TYPE_CHECKING:
     from schemes.cryptonets.scheme import CryptoNets
 
-__all__ = ["Client", "Server", "check", "largest_logit"]
+__all__ = ["Client", "Server", "check", "largest_logit", "parameters"]
 
 
 class Client:

@@ -98,6 +98,11 @@ class Server:
         return seal.join([_serialised(logit) for logit in logits])
 
 
+def parameters(scheme: CryptoNets) -> Parameters:
+    """The scheme's own, or the recommended ones."""
+    return Parameters.chosen(scheme, RECOMMENDED)
+
+
 def check(scheme: CryptoNets, network: Network, task: TaskFacts) -> None:
     """Raise ConfigError, naming the parameter and what is allowed, if the network or the batch does not fit."""
     if not scheme.evaluation_keys:

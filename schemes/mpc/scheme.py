@@ -143,7 +143,8 @@ class Mpc(Scheme):
         "of the operating system; where an option is `stock` they are CrypTen's, from a Mersenne Twister, which is no "
         "cryptographic generator. provider=tfp: no privacy, lower bound, because the coordinator knows every mask",
         task="inference",
-        computation="medium",
+        # Section 2.2.2 speaks of its rounds alone.
+        computation=None,
         communication="iterative",
         deterministic_bytes=False,
         seeded_answers=False,

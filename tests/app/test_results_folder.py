@@ -247,6 +247,8 @@ def test_numbers_are_numbers_even_where_none_was_measured(job: JobRecord, tmp_pa
         ("epsilon", "epsilon in job is inf", {"participant_dense_macs_per_sample"}),
         ("macs", "participant_convolution_macs_per_sample in job is nan", {"participant_dense_macs_per_sample"}),
         ("text", "astray cannot count its macs: ValueError", {"n_samples"}),
+        ("debt", "astray: resident_bytes is -1; it must be at least 0", {"participant_dense_macs_per_sample"}),
+        ("residence", "participant_resident_bytes in job is nan", {"participant_dense_macs_per_sample"}),
         ("logits", "participant-0 failed in online: participant-0 answers logits of which", {"n_samples"}),
         ("exit", r"astray cannot score its results: SystemExit: nobody \udcff asked; traceback", {"accuracy"}),
         ("score", "published_loss in job is inf", {"accuracy", "largest_logit_error"}),

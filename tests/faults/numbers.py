@@ -59,6 +59,10 @@ class Astray(Plaintext):
         wrong: Any = {"macs": math.nan, "text": "many"}
         return Macs(7, wrong.get(self.wrong, 0))
 
+    def resident_bytes(self, facts: TaskFacts) -> float | None:
+        """Less than nothing, or no number."""
+        return {"debt": -1.0, "residence": math.nan}.get(self.wrong)
+
     def score(self, task: Task, published: Mapping[str, Mapping[str, Array]]) -> Mapping[str, float]:
         """Overflown, or never returned; what is said of it no file can hold as it is."""
         if self.wrong == "exit":

@@ -24,8 +24,10 @@ from ppbench.modelled.devices import Device, devices, load_device
 from ppbench.modelled.link_cost import links, load_link
 from ppbench.models.mlp import Mlp
 from ppbench.records import JobRecord, Machine, Record
-from ppbench.scheme import Arithmetic, Scheme
+from ppbench.scheme import Arithmetic, Scheme, TaskFacts
 from ppbench.store import read_all
+from schemes.barni import Barni
+from schemes.cryptonets import CryptoNets
 from schemes.local import Local
 from schemes.obfnet import ObfNet
 from schemes.plaintext import Plaintext
@@ -167,6 +169,59 @@ def test_a_microcontroller_cannot_hold_megabytes_of_keys_whatever_the_time() -> 
     assert device_cost(job, load_device("raspberry_pi_4")).feasible
 
 
+def sending_keys(n_keys: int, n_messages: int, resident_bytes: float | None = None) -> JobRecord:
+    """A job whose setup sends keys of 400 kB each, in so many messages."""
+    own = {"stage": "setup", "party": "participant-0", "process": 0}
+    sent = {"message_bytes_sent": (400_000 * n_keys, "B"), "messages_sent": (n_messages, "1")}
+    more = [Record(metric=metric, value=n, unit=unit, **own) for metric, (n, unit) in sent.items()]  # type: ignore[arg-type]
+    if resident_bytes is not None:
+        more.append(Record("job", "participant_resident_bytes", resident_bytes, "B", source="counted"))
+    job = made_up("modular", 1.0)
+    return job.model_copy(update={"records": [*job.records, *more]})
+
+
+def test_keys_that_are_sent_one_by_one_need_not_be_there_together() -> None:
+    together, streamed = (device_cost(sending_keys(18, n), M4) for n in (1, 18))
+    assert (together.ram_bytes, together.stored_ram_bytes) == (7.2e6, 7.2e6)
+    assert not together.feasible
+    assert (streamed.ram_bytes, streamed.stored_ram_bytes) == (4e5, 7.2e6)
+    assert streamed.feasible
+    assert "in 400 kB of RAM: stored, they take 7.20 MB; Cortex-M4 (STM32L4R5ZI) has 655 kB" in streamed.reason
+    small = device_cost(sending_keys(1, 1), M4)
+    assert (small.ram_bytes, small.feasible, small.reason) == (4e5, True, "")
+
+
+def test_memory_is_judged_by_what_the_protocol_holds_and_not_by_how_it_is_implemented() -> None:
+    piecewise = device_cost(sending_keys(18, 1, resident_bytes=6e4), M4)
+    assert (piecewise.ram_bytes, piecewise.stored_ram_bytes, piecewise.feasible) == (6e4, 7.2e6, True)
+    assert piecewise.reason.startswith("only with keys and messages made piece by piece, in 60.0 kB of RAM")
+    held = device_cost(sending_keys(1, 1, resident_bytes=3e6), M4)
+    assert not held.feasible
+    assert "needs at least 3.00 MB of RAM (3.00 MB for what the protocol holds)" in held.reason
+
+
+def test_cryptonets_fits_a_microcontroller_one_image_at_a_time_and_not_in_batches_of_thousands() -> None:
+    """7.09 MB of keys can be made and sent one at a time; 4,096 images are 3.2 MB before anything is computed."""
+    job = committed("cryptonets", "", "modular")
+    facts = TaskFacts("mnist", (28, 28), 255.0, 10, 1, 1, 0)
+    latency, throughput = CryptoNets(), CryptoNets(packing="throughput")
+
+    def fits(resident_bytes: float) -> bool:
+        known = Record("job", "participant_resident_bytes", resident_bytes, "B", source="counted")
+        cost = device_cost(job.model_copy(update={"records": [*job.records, known]}), M4)
+        assert cost.stored_ram_bytes > 7e6
+        return cost.feasible
+
+    assert fits(latency.resident_bytes(facts))
+    assert not fits(throughput.resident_bytes(dataclasses.replace(facts, batch_size=4096)))
+
+
+@pytest.mark.parametrize(("engine", "expected"), [("ckks", 2048 * (2 + 54) / 8), ("paillier", 256 + 512)])
+def test_ciphertexts_of_barni_are_made_one_by_one(engine: str, expected: float) -> None:
+    facts = TaskFacts("mnist", (28, 28), 255.0, 10, 256, 1, 0)
+    assert Barni(engine=engine, poly_modulus_degree=2048, modulus_bits=54).resident_bytes(facts) == expected
+
+
 @pytest.mark.parametrize(
     ("scheme", "variant", "arithmetic", "what"),
     [("cryptonets", "", "modular", "modulo primes"), ("mpc", "", "integer", "modulo 2^64")],
@@ -241,6 +296,7 @@ def test_the_report_has_a_row_for_each_calibrated_job_device_and_link(
     assert folder / "modelled.csv" in write_report(folder)
     table = pd.read_csv(folder / "modelled.csv")
     assert len(table) == len(jobs) * len(devices()) * len(links())
+    assert (table.counted_stored_ram_bytes >= table.counted_ram_bytes).all()
     row = table[(table.scheme == "local") & (table.device == "cortex_m4") & (table.link == "ble_5")].iloc[0]
     assert row.modelled_online_s_per_sample == pytest.approx(online(jobs["local"], M4).best)
     assert row.modelled_radio_j_per_sample == pytest.approx(

@@ -28,6 +28,7 @@ from schemes.cryptonets import CryptoNets, circuit_privacy, latency, parameters
 from schemes.cryptonets.layout import HIDDEN, Layers, Layout
 from schemes.cryptonets.rounding import Rounding
 from tests.helpers.held_keys import gave_its_key_away
+from tests.helpers.measured import value
 from tests.helpers.watched_cryptonets import Careless, Watched
 from tests.helpers.zero_layer import ZeroLayer
 
@@ -121,8 +122,11 @@ def test_encrypted_logits_are_those_of_the_network(engine: str) -> None:
 
 
 def test_it_answers_as_the_model_and_sends_little(tmp_path: Path) -> None:
-    measured = summary([run(CryptoNets(), tmp_path, n_samples=20)]).iloc[0]
+    record = run(CryptoNets(), tmp_path, n_samples=20)
+    measured = summary([record]).iloc[0]
     assert measured.agreement == 1
+    # A secret, a polynomial modulo a prime of 60 bits, and the image, whatever the keys take together.
+    assert value(record, "job", "participant_resident_bytes") == 8192 / 4 + 8192 * 60 / 8 + 64
     # The noise of ciphertexts: 0.074 on average, with a standard deviation of 0.011 over keys.
     assert 0 < measured.largest_logit_error < 0.2
     assert measured.rounds == 2

@@ -80,6 +80,12 @@ def test_computation_thresholds_are_the_geometric_means_of_the_exemplars() -> No
         ("compression_below: 0.8", "compression_below: 1.1", "communication.expansion must have 1"),
         ("iterative_above_rounds: 2", "iterative_above_rounds: -2", "communication.iterative_above_rounds=-2"),
         ("iterative_above_rounds: 2", "iterative_above_rounds: two", "communication.iterative_above_rounds='two'"),
+        (
+            "reference: plaintext",
+            "reference: entropy",
+            "communication.reference='entropy' is not one of plaintext, inf",
+        ),
+        ("  reference: plaintext\n", "", "communication.reference is missing"),
         ("[1, 100, 10000]", "[100, 1]", "communication.amortised_over_samples=[100, 1]"),
         ("reference_device: cortex_m4", "reference_device: 4", "reference_device=4 must be a name"),
         ("firmness_factor: 3", "firmness_factor: 0.3", "computation.firmness_factor=0.3 must be at least 1"),

@@ -48,8 +48,8 @@ class Hello(Scheme):
         protects="the finer grey levels, from the coordinator",
         guarantee="none beyond what rounding removes",
         task="inference",
-        computation="low",
-        communication="retention/compression",
+        computation=None,
+        communication=None,
         deterministic_bytes=True,
         seeded_answers=True,
     )
