@@ -35,9 +35,10 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
     try:
         job.check_available()
         start = prepared(job, folder / "logs", progress)
-        data = start.task.dataset
+        data = start.dataset
         origin = origin.model_copy(update={"data_sha256": data.sha256, "data_route": data.route})
-        owned = owned_samples(start.task, job.task.n_samples or len(data.test))
+        n_samples = job.task.n_samples or len(data.test)
+        owned = owned_samples(data.test, start.model_answers, n_samples, job.task.n_participants)
         # `extend` and `+=` keep what came before a value that is refused.
         measured += scoring.preparation(start)
         measured += scoring.reference(owned)

@@ -11,6 +11,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import faulthandler
+import functools
 import importlib
 import importlib.util
 import json
@@ -26,12 +27,12 @@ from pathlib import Path
 from typing import Any
 
 from ppbench import cache
-from ppbench.bundle import Tree
+from ppbench.bundle import Array, Tree
 from ppbench.data.dataset import Dataset
 from ppbench.errors import PluginFault, PpbenchError, message, told
 from ppbench.measure import tracebacks
 from ppbench.measure.job import Job
-from ppbench.measure.load import dataset_of, kept_task, trained_task
+from ppbench.measure.load import answers_of, dataset_of, kept_task, trained_task, training_dataset_of
 from ppbench.plugin import distribution, target_of
 from ppbench.process import (
     die_with_parent,
@@ -59,15 +60,25 @@ class PreparationFailed(PpbenchError):
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """All that the parties of a job start from."""
+    """All that a job starts from; plugins are handed the task and their own artifacts, and nothing else of it."""
 
     task: Task
+    dataset: Dataset
+    """With the test split, which only the harness holds."""
     artifacts: Mapping[str, Tree]
     """By role."""
     cost: cache.MakingCost
     """Of the scheme's preparation from nothing, the model's training not included."""
     model_cost: cache.MakingCost
     """Of training the model."""
+
+    @functools.cached_property
+    def model_answers(self) -> Array:
+        """(n_test,) of the task's label type: what the model says of the clear test samples.
+
+        Raises ConfigError if an output is not finite.
+        """
+        return answers_of(self.task.model, self.dataset)
 
 
 def prepared(job: Job, log_dir: Path, progress: Progress = silent) -> Prepared:
@@ -126,17 +137,18 @@ def _lacks(job: Job, progress: Progress) -> bool:
 
 
 def _kept(job: Job, dataset: Dataset) -> Prepared | None:
-    if (kept := kept_task(job, dataset)) is None:
+    if (kept := kept_task(job, dataset.training)) is None:
         return None
     task, model_cost = kept
     entry = cache.lookup(_KIND, _key(job.scheme, task))
-    return Prepared(task, entry.content, entry.cost, model_cost) if entry else None
+    return Prepared(task, dataset, entry.content, entry.cost, model_cost) if entry else None
 
 
 def _key(scheme: Scheme, task: Task) -> Mapping[str, Any]:
     return {
         "scheme": target_of(type(scheme)),
         "scheme_key": _plain(scheme.prepare_key(task.facts)),
+        "n_train_samples": task.n_dealt,
         "model": task.model.key,
         "code": cache.code(*modules_of(type(scheme))),
         "versions": cache.versions("numpy", *map(distribution, scheme.requires.values())),
@@ -260,7 +272,7 @@ def main() -> int:
         given = json.load(sys.stdin)
         job = Job.from_config(given["config"], given["classes"])
         with _foreseen(job):
-            task = trained_task(job, dataset_of(job, progress), progress)
+            task = trained_task(job, training_dataset_of(job, progress), progress)
             job.scheme.check(task)
             cache.cached(_KIND, _key(job.scheme, task), lambda: _artifacts(job.scheme, task))
     except PpbenchError as error:
