@@ -38,7 +38,7 @@ def _check_facts(name: str, dataset: Dataset) -> None:
     if not _is_count(n_classes):
         raise _refused(name, "n_classes", repr(n_classes), "an integer from 1 on")
     if not isinstance(dataset.sha256, str) or not dataset.sha256:
-        raise _refused(name, "sha256", repr(dataset.sha256), "a text that no other content has: models are kept by it")
+        raise _refused(name, "sha256", repr(dataset.sha256), "a text that no other content has: records name it")
     if dataset.columns and len(dataset.columns) != math.prod(shape):
         raise _refused(name, "columns", f"{len(dataset.columns)} of them", f"none, or {math.prod(shape)}")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ppbench import cache
+from ppbench import cache, code
 from ppbench.bundle import Array
 from ppbench.cache import MakingCost
 from ppbench.data.checks import checked
@@ -112,12 +112,11 @@ def _task(job: Job, dataset: TrainingDataset, model: TrainedModel, progress: Pro
 
 def model_key(model: Model, dataset: TrainingDataset) -> Mapping[str, Any]:
     """All that decides the weights."""
-    shared = (f"ppbench.models.{name}" for name in ("training", "distortion", "network", "torch_modules", "classifier"))
     return {
         "model": model.name,
         "options": model.options(),
         "dataset": dataset.digest,
-        "code": cache.code(type(model).__module__, *shared),
+        "code": code.of_class(type(model)),
         "versions": cache.versions("numpy", *map(distribution, model.requires.values())),
     }
 
@@ -130,7 +129,7 @@ def answers_of(model: TrainedModel, dataset: Dataset) -> Array:
     key = {
         "model": model.key,
         "test": digest_of(dataset.test, dataset.sample_max),
-        "code": cache.code("ppbench.models.classifier", "ppbench.models.network"),
+        "code": code.of("ppbench.models.classifier"),
     }
 
     def classify() -> Array:

@@ -12,11 +12,8 @@ import contextlib
 import dataclasses
 import faulthandler
 import functools
-import importlib
-import importlib.util
 import json
 import os
-import pkgutil
 import subprocess
 import sys
 import tempfile
@@ -26,7 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ppbench import cache
+from ppbench import cache, code
 from ppbench.bundle import Array, Tree
 from ppbench.data.dataset import Dataset
 from ppbench.errors import PluginFault, PpbenchError, message, told
@@ -150,20 +147,9 @@ def _key(scheme: Scheme, task: Task) -> Mapping[str, Any]:
         "scheme_key": _plain(scheme.prepare_key(task.facts)),
         "n_train_samples": task.n_dealt,
         "model": task.model.key,
-        "code": cache.code(*modules_of(type(scheme))),
+        "code": [code.of_class(type(scheme)), code.of("ppbench.scheme")],
         "versions": cache.versions("numpy", *map(distribution, scheme.requires.values())),
     }
-
-
-def modules_of(scheme: type[Scheme]) -> list[str]:
-    """The scheme's module and all beside it: what several files make is made again when any of them changes."""
-    module = scheme.__module__
-    spec = importlib.util.find_spec(module)
-    package = module if spec and spec.submodule_search_locations else module.rpartition(".")[0]
-    if not package:
-        return [module]
-    beside = pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}.")
-    return sorted({module, *(found.name for found in beside if not found.ispkg)})
 
 
 def _artifacts(scheme: Scheme, task: Task) -> Mapping[str, Tree]:
