@@ -10,6 +10,7 @@ from ppbench.bundle import Tree
 from ppbench.errors import PluginFault, PpbenchError, UnavailableError, message, one_line, told
 from ppbench.measure import scoring, tracebacks
 from ppbench.measure.calibration import Rate, calibrate, pooled
+from ppbench.measure.identity import identified
 from ppbench.measure.job import Job
 from ppbench.measure.load import OwnedSamples, owned_samples
 from ppbench.measure.parties import Parties
@@ -34,6 +35,7 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
     reason = ""
     try:
         job.check_available()
+        origin = identified(origin, job)
         start = prepared(job, folder / "logs", progress)
         data = start.dataset
         origin = origin.model_copy(update={"data_sha256": data.sha256, "data_route": data.route})
