@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 import numpy as np
 
 from ppbench.bundle import Array, Tree
-from ppbench.data.dataset import TrainingDataset, label_type, unit
+from ppbench.data.dataset import Split, TrainingDataset, label_type, unit
 from ppbench.errors import ConfigError, ProtocolError
 from ppbench.macs import Macs
 from ppbench.models.network import Network
@@ -111,7 +111,7 @@ class TrainedModel:
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What is to be computed, as `prepare`, `check` and `score` see it: nothing here comes from the test split."""
+    """What is to be computed, as `prepare` and `check` see it: nothing here comes from the test split."""
 
     facts: TaskFacts
     dataset: TrainingDataset
@@ -156,6 +156,13 @@ class Task:
 
     def _shuffled(self) -> Array:
         return np.random.default_rng(self.seed).permutation(len(self.dataset.train))
+
+
+@dataclasses.dataclass(frozen=True)
+class FinishedTask(Task):
+    """The same when all stages are over, as `score` sees it: nothing that was measured can come from the test split."""
+
+    test: Split = dataclasses.field(kw_only=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,7 +221,7 @@ class Scheme(Plugin, abc.ABC):
         """What rounds of its engine take, one after the other: more where its ends ask for leave to send."""
         return rounds
 
-    def score(self, task: Task, published: Mapping[str, Mapping[str, Array]]) -> Mapping[str, float]:
+    def score(self, task: FinishedTask, published: Mapping[str, Mapping[str, Array]]) -> Mapping[str, float]:
         """What the results that parties published are worth, by name, for a scheme whose results are no answers.
 
         `published` is party -> name -> result. The harness alone holds them against the clear data, once for each set

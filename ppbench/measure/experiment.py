@@ -115,7 +115,7 @@ def _measure(
         yield from scoring.dropouts(parties.dropped, process)
     for name, results in parties.published.items():
         bundle.save(folder / "published" / f"{name}.npz", results)
-    yield from scoring.published(job.scheme, start.task, parties.published, process)
+    yield from scoring.published(job.scheme, start.finished_task, parties.published, process)
     progress(f"measuring {job.title}", (process + 1) * job.measure.repetitions, _passes(job))
 
 

@@ -41,7 +41,7 @@ from ppbench.process import (
     start_session,
 )
 from ppbench.progress import Progress, silent
-from ppbench.scheme import Scheme, Task
+from ppbench.scheme import FinishedTask, Scheme, Task
 
 _KIND = "prepared"
 
@@ -68,6 +68,11 @@ class Prepared:
     """Of the scheme's preparation from nothing, the model's training not included."""
     model_cost: cache.MakingCost
     """Of training the model."""
+
+    @property
+    def finished_task(self) -> FinishedTask:
+        """The task when its stages are over."""
+        return FinishedTask(**vars(self.task), test=self.dataset.test)
 
     @functools.cached_property
     def model_answers(self) -> Array:

@@ -18,7 +18,7 @@ from ppbench.measure.prepare import Prepared
 from ppbench.measure.readings import Reading
 from ppbench.party import participant_name
 from ppbench.records import Record, Stage, check_finite, unit_of
-from ppbench.scheme import COORDINATOR, Scheme, Task, TaskFacts
+from ppbench.scheme import COORDINATOR, FinishedTask, Scheme, Task, TaskFacts
 from ppbench.wire import interfaces
 
 _METRIC = re.compile(r"[A-Za-z]\w{0,99}", re.ASCII)
@@ -141,7 +141,9 @@ def privacy(scheme: Scheme, facts: TaskFacts) -> Iterator[Record]:
         yield Record(stage="job", metric=metric, value=value, unit="1", source=accountant)
 
 
-def published(scheme: Scheme, task: Task, results: Mapping[str, Mapping[str, Array]], process: int) -> Iterator[Record]:
+def published(
+    scheme: Scheme, task: FinishedTask, results: Mapping[str, Mapping[str, Array]], process: int
+) -> Iterator[Record]:
     """What the results that one set of processes published are worth, by the scheme's own measure.
 
     Raises PluginFault if the scheme cannot say.

@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from ppbench.bundle import Tree
+from ppbench.bundle import Array, Tree
 from ppbench.data.dataset import Dataset, DatasetSource, Split
 from ppbench.measure import experiment
 from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.records import JobRecord
-from ppbench.scheme import Scheme, Task, TaskFacts
+from ppbench.scheme import FinishedTask, Scheme, Task, TaskFacts
 from schemes.plaintext import Plaintext
 from tests.broken.sound import Sound
 from tests.sketches.common import LeastSquares
@@ -88,9 +88,13 @@ class PreparesFromShards(Sound):
     def prepare(self, task: Task) -> Mapping[str, Tree]:
         return {**super().prepare(task), "participant": {"n": task.n_dealt}}
 
+    def score(self, task: FinishedTask, published: Mapping[str, Mapping[str, Array]]) -> Mapping[str, float]:
+        return {"n_test": len(task.test)}
+
 
 def test_what_was_prepared_for_other_shards_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PPBENCH_CACHE", str(tmp_path / "cache"))
     for n_train_samples in (12, 24):
-        run(tmp_path, Careless(), PreparesFromShards(), n_train_samples=n_train_samples)
+        record = run(tmp_path, Careless(), PreparesFromShards(), n_train_samples=n_train_samples)
+        assert value(record, "published_n_test") == 12, "who scores what is over sees the test split"
     assert len(list((tmp_path / "cache" / "prepared").glob("*.npz"))) == 2
