@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import ppbench
 from ppbench import code
@@ -66,11 +67,15 @@ def _plugins(job: Job) -> dict[str, PluginIdentity]:
     return found
 
 
+def harness_modules(wire: str) -> Mapping[str, Path]:
+    """The files of all that measures over this wire, whosever it is, by module."""
+    entry = WIRES.load(wire).__module__
+    return code.closure([_ENTRY, entry], ("ppbench", entry.partition(".")[0]), _NOT_MEASURING)
+
+
 @functools.cache
 def _harness_code(wire: str) -> str:
-    """Of all that measures over this wire, whosever it is."""
-    entry = WIRES.load(wire).__module__
-    return code.digest(code.closure([_ENTRY, entry], ("ppbench", entry.partition(".")[0]), _NOT_MEASURING))
+    return code.digest(harness_modules(wire))
 
 
 def _engine_versions(job: Job) -> dict[str, str | None]:

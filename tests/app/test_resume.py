@@ -18,6 +18,7 @@ from ppbench.app.runner import MeasuredBefore, measured_before
 from ppbench.cli import main
 from ppbench.data.digits import Digits
 from ppbench.measure import experiment
+from ppbench.measure.identity import harness_modules
 from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.records import JOB_FILE
 from schemes.plaintext import Plaintext
@@ -178,6 +179,14 @@ def test_why_a_job_is_measured_again(
     left = measured_before(job, tmp_path, resume="any")
     assert left
     assert left.is_left
+
+
+def test_what_measures_counts_and_what_draws_does_not() -> None:
+    over_tcp, over_namespaces = (set(harness_modules(wire)) for wire in ("tcp", "namespaces"))
+    assert {"ppbench.measure.scoring", "ppbench.launch.host", "ppbench.wire.channel", "ppbench.meter"} <= over_tcp
+    assert "ppbench.launch.namespaces" in over_namespaces - over_tcp
+    rooms = {module.split(".")[1] for module in over_tcp | over_namespaces if module != "ppbench"}
+    assert rooms.isdisjoint({"api", "app", "cli", "modelled", "report", "taxonomy", "testing"})
 
 
 def test_what_cannot_run_here_any_more_is_not_given_up_for_nothing(
