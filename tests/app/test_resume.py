@@ -80,7 +80,7 @@ def test_what_other_code_measured_is_measured_again(tmp_path: Path) -> None:
 
     write()
     told, accuracy = run()
-    assert "measured" not in told.partition("|")[0].replace("measuring", "")
+    assert "measured again" not in told
     assert accuracy > 0.7
     (file,) = (tmp_path / "results").glob("*/job.json")
     plugins = json.loads(file.read_text())["provenance"]["plugins"]
@@ -88,7 +88,6 @@ def test_what_other_code_measured_is_measured_again(tmp_path: Path) -> None:
         "scheme": "1.0",
         "model": "1.0",
     }
-    assert "theirs: measured before, left as it is\n" in run()[0]
 
     write(shift="10 // 2")
     assert "theirs: measured before, left as it is\n" in run("resume=any")[0]
@@ -96,13 +95,10 @@ def test_what_other_code_measured_is_measured_again(tmp_path: Path) -> None:
     assert "theirs: measured again: code of scheme 'theirs' changed\n" in told
     assert accuracy < 0.3
 
-    write(shift="10 // 2", turn="-10 // 2")
-    told, accuracy = run()
-    assert "theirs: measured again: code of model 'turned' changed\n" in told
-    assert accuracy > 0.7, "the model is trained by the new code too"
-
     write(shift="10 // 2", turn="-10 // 2", version="1.1")
-    assert "theirs: measured again: theirs 1.0 -> 1.1\n" in run()[0]
+    told, accuracy = run()
+    assert "theirs: measured again: theirs 1.0 -> 1.1, code of model 'turned' changed\n" in told
+    assert accuracy > 0.7, "the model is trained by the new code too"
 
 
 @pytest.fixture(scope="module")
