@@ -68,7 +68,7 @@ def participant_view(n_queries: int) -> list[dict[str, Any]]:
 def measure(n_most: int) -> pd.DataFrame:
     """For each number of queries, every layer and the network that they make."""
     dataset = Mnist().load()
-    network = trained(LeNet(), dataset, silent).network
+    network = trained(LeNet(), dataset.training, silent).network
     view = participant_view(n_most)
     plan, pairs = observed(view)
     live = [_live(exchange.linear, inputs) for exchange, (inputs, _) in zip(plan.exchanges, pairs, strict=True)]

@@ -114,7 +114,7 @@ class Measured:
 def measure(n_images: Mapping[str, int]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Engine -> images to answer: every step as a row, and the quality of the answers."""
     dataset = Mnist().load()
-    network = trained(SquareTutorial(), dataset, silent).network
+    network = trained(SquareTutorial(), dataset.training, silent).network
     facts = TaskFacts("mnist", dataset.sample_shape, dataset.sample_max, dataset.n_classes, 1, 1, seed=0)
     samples, labels = facts.unit(dataset.test.samples), dataset.test.labels
     engines = [Measured(engine, network, facts) for engine in n_images]

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from ppbench.bundle import Array
+from ppbench.data.dataset import Split
 from ppbench.data.mnist import Mnist
 from ppbench.measure import provenance
 from ppbench.measure.job import Job, TaskOptions
@@ -46,11 +47,11 @@ def timed(step: Callable[[], T]) -> tuple[T, float]:
     return result, time.process_time() - start
 
 
-def run(scheme: CryptoNets, task: Task, n_images: int) -> dict[str, float]:
+def run(scheme: CryptoNets, task: Task, test: Split, n_images: int) -> dict[str, float]:
     """Both parties of one run, and how the answers compare with the plaintext model's."""
     packing, network = scheme.module, task.model.network
     scheme.check(task)
-    samples = task.facts.unit(task.dataset.test.samples[:n_images])
+    samples = task.facts.unit(test.samples[:n_images])
     client, keys_s = timed(lambda: packing.Client(scheme, task.facts))
     keys = client.public_material()
     server = packing.Server(scheme, network)
@@ -58,7 +59,7 @@ def run(scheme: CryptoNets, task: Task, n_images: int) -> dict[str, float]:
     sent, encrypt_s = timed(lambda: client.encrypt(samples))
     returned, server_s = timed(lambda: server.evaluate(sent))
     logits, decrypt_s = timed(lambda: client.decrypt(returned))
-    plain, labels = network(samples), task.dataset.test.labels[:n_images]
+    plain, labels = network(samples), test.labels[:n_images]
     return {
         "keys_s": keys_s,
         "load_keys_s": load_s,
@@ -84,11 +85,12 @@ def measure(n: int) -> pd.DataFrame:
     # The batch decides no more than whether the checks pass.
     options = TaskOptions(n_samples=n, batch_size=min(n, *MAX_IMAGES.values()))
     job = Job(SEALAPI, Mnist(), CryptoNetsModel(), options)
-    task = trained_task(job, dataset_of(job))
+    dataset = dataset_of(job)
+    task = trained_task(job, dataset.training)
     rows = []
     for scheme in ORDER:
         n_images = min(n, MAX_IMAGES[scheme])
-        row = run(scheme, task, n_images)
+        row = run(scheme, task, dataset.test, n_images)
         print(f"{scheme.variant()}, {n_images} images: server {row['server_s']:.2f} s", flush=True)
         rows.append(
             {"engine": scheme.engine, "evaluation_keys": scheme.evaluation_keys, "n_images": n_images, "runs": 1, **row}

@@ -29,7 +29,7 @@ def run(*overrides: str, results_dir: str | Path | None = None) -> pd.DataFrame:
         of_this_call = f"{config.NEW_RESULTS_DIR}={config.quoted(str(new))}"
         composed = config.compose_all([*config.readable(given), of_this_call]).jobs
         jobs = [config.to_job(one) for one in composed]
-        folder, resume = config.results_dir(composed[0]), bool(composed[0].resume)
+        folder, resume = config.results_dir(composed[0]), config.resume(composed[0])
         make(folder)
         prepare_jobs([(job, folder, resume) for job in jobs], Quiet())
         try:

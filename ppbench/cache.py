@@ -6,11 +6,9 @@ import contextlib
 import contextvars
 import dataclasses
 import hashlib
-import importlib.util
 import json
 import logging
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -44,28 +42,6 @@ def digest(key: Mapping[str, Any]) -> str:
 def versions(*distributions: str) -> dict[str, str]:
     """The installed versions of some distributions, read from their metadata and not by importing them."""
     return {name: version(name) for name in distributions}
-
-
-def code(*modules: str) -> str:
-    """Hash of the source of some modules: what was made by other code is made again.
-
-    Raises ModuleNotFoundError for a module that has no source.
-    """
-    sources = hashlib.sha256()
-    for module in modules:
-        source = Path(_origin(module)).read_bytes()
-        sources.update(f"{module} {len(source)} ".encode() + source)
-    return sources.hexdigest()[:16]
-
-
-def _origin(module: str) -> str:
-    loaded = sys.modules.get(module)
-    if file := getattr(loaded, "__file__", None):  # a script that runs as `__main__` has no other trace
-        return str(file)
-    spec = importlib.util.find_spec(module)
-    if spec is None or not spec.has_location or spec.origin is None:
-        raise ModuleNotFoundError(f"no source of the module '{module}'", name=module)
-    return spec.origin
 
 
 def path_of(kind: str, key: Mapping[str, Any]) -> Path:

@@ -90,6 +90,19 @@ class Machine(pydantic.BaseModel):
     ppbench_version: str
 
 
+class PluginIdentity(pydantic.BaseModel):
+    """Whose a plugin is, and what it does."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    distribution: str | None
+    """Which declares it; None if none does."""
+    version: str | None
+    """Of that distribution."""
+    code: str
+    """Digest of its module and of what that imports, as `ppbench.code` finds it."""
+
+
 class Provenance(pydantic.BaseModel):
     """Where and with what a job was measured."""
 
@@ -111,6 +124,10 @@ class Provenance(pydantic.BaseModel):
     data_route: str | None
     machines: dict[str, Machine] = {}
     """Party -> its machine, for those that did not live on the one above."""
+    plugins: dict[str, PluginIdentity] = {}
+    """Kind of plugin -> its identity; none in a file of an older version, or for a job that could not run."""
+    harness_code: str | None = None
+    """Digest of what of ppbench decides what is measured; None where `plugins` has none."""
 
 
 class JobRecord(pydantic.BaseModel):

@@ -46,6 +46,16 @@ class Registry(Generic[P]):
             raise UnavailableError(f"{self.what} '{name}' {fault}")
         return plugin
 
+    def declared_by(self, plugin: type[Declared]) -> tuple[str, str] | None:
+        """Name and version of the distribution that declares the plugin; None if none does."""
+        entry = self._declared().get(plugin.name)
+        try:
+            if entry is None or entry.dist is None or entry.load() is not plugin:
+                return None
+        except (Exception, SystemExit):  # another plugin of the same name may raise anything
+            return None
+        return entry.dist.name, entry.dist.version
+
     def why_not(self, name: str) -> str | None:
         """None if the plugin can run here, else the reason, with the line that installs what is missing."""
         try:

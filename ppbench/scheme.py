@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 import numpy as np
 
 from ppbench.bundle import Array, Tree
-from ppbench.data.dataset import Dataset, label_type, unit
+from ppbench.data.dataset import Split, TrainingDataset, label_type, unit
 from ppbench.errors import ConfigError, ProtocolError
 from ppbench.macs import Macs
 from ppbench.models.network import Network
@@ -30,6 +30,8 @@ TaskKind = Literal["inference", "training"]
 Computation = Literal["low", "medium", "high"]
 Communication = Literal["iterative", "swelling", "retention/compression"]
 Arithmetic = Literal["float", "integer", "modular"]
+
+_N_TRIAL = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,24 +101,20 @@ class TaskFacts:
 
 @dataclasses.dataclass(frozen=True)
 class TrainedModel:
-    """The coordinator's model and what it answers without any protection."""
+    """The coordinator's model. What it is worth on the test split, only the harness knows."""
 
     name: str
     network: Network
-    answers: Array
-    """(n_test,) of the task's label type: its labels for the clear test samples."""
-    accuracy: float
-    """Of these answers, in [0, 1], over the whole test split."""
     key: Mapping[str, Any]
     """All that decides the weights."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What is to be computed: data set, model and split, as `prepare` and `check` see it."""
+    """What is to be computed, as `prepare` and `check` see it: nothing here comes from the test split."""
 
     facts: TaskFacts
-    dataset: Dataset
+    dataset: TrainingDataset
     model: TrainedModel
     progress: Progress
     n_train_samples: int | None = None
@@ -150,8 +148,21 @@ class Task:
         # From the end: they are the same whatever the shards hold.
         return self.dataset.train.samples[self._shuffled()[n_all - n :]]
 
+    def trial_samples(self) -> Array:
+        """(n, d) float32 in [0, 1]: training samples, at most 10,000 at even distances, to try parameters on."""
+        n_all = len(self.dataset.train)
+        chosen = np.linspace(0, n_all - 1, min(n_all, _N_TRIAL)).astype(int)
+        return self.facts.unit(self.dataset.train.samples[chosen])
+
     def _shuffled(self) -> Array:
         return np.random.default_rng(self.seed).permutation(len(self.dataset.train))
+
+
+@dataclasses.dataclass(frozen=True)
+class FinishedTask(Task):
+    """The same when all stages are over, as `score` sees it: nothing that was measured can come from the test split."""
+
+    test: Split = dataclasses.field(kw_only=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,7 +229,7 @@ class Scheme(Plugin, abc.ABC):
         """What rounds of its engine take, one after the other: more where its ends ask for leave to send."""
         return rounds
 
-    def score(self, task: Task, published: Mapping[str, Mapping[str, Array]]) -> Mapping[str, float]:
+    def score(self, task: FinishedTask, published: Mapping[str, Mapping[str, Array]]) -> Mapping[str, float]:
         """What the results that parties published are worth, by name, for a scheme whose results are no answers.
 
         `published` is party -> name -> result. The harness alone holds them against the clear data, once for each set

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ppbench import cache
 from ppbench.bundle import Tree
 from ppbench.errors import choose
 from ppbench.macs import Macs
@@ -90,10 +89,8 @@ class Local(Scheme):
         return Macs.of(Network.from_tree(artifacts["coordinator"]["model"]))
 
     def prepare_key(self, facts: TaskFacts) -> Mapping[str, Any]:
-        """The task's model is part of every key; what the device's own is made of is not."""
-        if self.model == "task":
-            return {"model": self.model}
-        return {"model": self.model, "code": cache.code(type(DEVICE_MODELS[self.model]).__module__)}
+        """Which model; the task's own is part of every key."""
+        return {"model": self.model}
 
     def prepare(self, task: Task) -> Mapping[str, Tree]:
         """The model to be released."""

@@ -46,12 +46,12 @@ class PreparingLauncher(BasicLauncher):
 
     def _prepare(self, job_overrides: Sequence[Sequence[str]]) -> None:
         # Hydra looks at its plugins at every start, also in programs that have nothing to do with ppbench.
-        from ppbench.app.config import results_dir, to_job
+        from ppbench.app.config import results_dir, resume, to_job
         from ppbench.app.display import current_display
         from ppbench.app.runner import prepare_jobs
 
         configs = [self._composed(overrides) for overrides in job_overrides]
-        runs = [(to_job(config), results_dir(config), bool(config.resume)) for config in configs]
+        runs = [(to_job(config), results_dir(config), resume(config)) for config in configs]
         display = current_display()
         display.expect(len(configs))
         prepare_jobs(runs, display)

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ppbench import records, store
+from ppbench.app.config import Resume
+from ppbench.app.runner import measured_before
 from ppbench.measure.job import Job
 from ppbench.records import JobRecord
 
@@ -29,10 +31,9 @@ class Outcome:
 class AskedJobs:
     """Made before the first one runs, so that it tells a record of this command from one that lay there."""
 
-    def __init__(self, jobs: Sequence[tuple[Job, Path]], resume: bool) -> None:
-        """`jobs`: each with its results folder. With `resume`, one that was measured well before counts."""
-        self._jobs = {(folder, job.id): job for job, folder in jobs}
-        self._resume = resume
+    def __init__(self, jobs: Sequence[tuple[Job, Path, Resume]]) -> None:
+        """`jobs`: each with its results folder, and whether it counts if it was measured well before."""
+        self._jobs = {(folder, job.id): (job, resume) for job, folder, resume in jobs}
         self._before = {at: _written(self._file(*at)) for at in self._jobs}
 
     @property
@@ -44,23 +45,22 @@ class AskedJobs:
         """What is on the disk now."""
         ended: dict[Path, list[JobRecord]] = {folder: [] for folder in self.results_dirs}
         left_out = []
-        for (folder, job_id), job in self._jobs.items():
-            record = self._record(folder, job_id)
+        for (folder, _), (job, resume) in self._jobs.items():
+            record = self._record(folder, job, resume)
             if record is None:
                 left_out.append(job.title)
             else:
                 ended[folder].append(record)
         return Outcome(ended, left_out)
 
-    def _record(self, results_dir: Path, job_id: str) -> JobRecord | None:
-        record = store.find(results_dir, self._jobs[results_dir, job_id].scheme.name, job_id)
-        if record is None:
-            return None
-        is_new = _written(self._file(results_dir, job_id)) != self._before[results_dir, job_id]
-        return record if is_new or (self._resume and record.status == "ok") else None
+    def _record(self, results_dir: Path, job: Job, resume: Resume) -> JobRecord | None:
+        if _written(self._file(results_dir, job.id)) != self._before[results_dir, job.id]:
+            return store.find(results_dir, job.scheme.name, job.id)
+        before = measured_before(job, results_dir, resume)
+        return before.record if before and before.is_left else None
 
     def _file(self, results_dir: Path, job_id: str) -> Path:
-        scheme = self._jobs[results_dir, job_id].scheme.name
+        scheme = self._jobs[results_dir, job_id][0].scheme.name
         return results_dir / records.folder_name(scheme, job_id) / records.JOB_FILE
 
 

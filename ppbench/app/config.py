@@ -12,7 +12,7 @@ import functools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hydra import compose, version
 from hydra._internal.hydra import Hydra
@@ -41,6 +41,9 @@ JOB_KEYS = ("scheme", "dataset", "model", "task", "measure", "wire", "link", "se
 NEW_RESULTS_DIR = "new_results_dir"
 """The key of the folder that a command makes for its results; `results_dir` is that, if nobody says otherwise."""
 _RUN_KEYS = ("results_dir", NEW_RESULTS_DIR, "resume", "hydra")
+
+Resume = bool | Literal["any"]
+"""Whether a job that was measured well is left as it is: if nothing of its identity changed, or in `any` case."""
 
 
 class PluginConfigs(SearchPathPlugin):
@@ -148,6 +151,14 @@ def results_dir(composed: DictConfig) -> Path:
     if given is None or not str(given).strip():
         raise ConfigError(f"results_dir={given} must be the name of a folder")
     return Path(str(given)).expanduser()
+
+
+def resume(composed: DictConfig) -> Resume:
+    """What a composed configuration says of jobs that were measured before. Raises ConfigError if it is no answer."""
+    given = composed.resume
+    if given is True or given is False or given == "any":
+        return given  # type: ignore[no-any-return]
+    raise ConfigError(f"resume={given} is not one of true, false, any")
 
 
 def readable(overrides: Sequence[str]) -> list[str]:

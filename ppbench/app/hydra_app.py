@@ -89,8 +89,7 @@ def _asked(flags: argparse.Namespace) -> AskedJobs:
         raise ConfigError(f"{len(composed.jobs)} jobs are asked for: ppbench run -m sweeps")
     for one in composed.jobs:
         config.check_wires(one)
-    jobs = [(config.to_job(one), config.results_dir(one)) for one in composed.jobs]
-    return AskedJobs(jobs, resume=all(one.resume for one in composed.jobs))
+    return AskedJobs([(config.to_job(one), config.results_dir(one), config.resume(one)) for one in composed.jobs])
 
 
 def _through_hydra(flags: argparse.Namespace) -> None:
@@ -114,7 +113,8 @@ def _task(composed: DictConfig) -> None:
     try:
         job = config.to_job(composed)
         config.open_wire_of(composed)
-        run_job(job, Path(to_absolute_path(str(config.results_dir(composed)))), composed.resume, current_display())
+        folder = Path(to_absolute_path(str(config.results_dir(composed))))
+        run_job(job, folder, config.resume(composed), current_display())
     except (Exception, SystemExit) as error:
         complain(error)
 

@@ -38,7 +38,7 @@ def _check_facts(name: str, dataset: Dataset) -> None:
     if not _is_count(n_classes):
         raise _refused(name, "n_classes", repr(n_classes), "an integer from 1 on")
     if not isinstance(dataset.sha256, str) or not dataset.sha256:
-        raise _refused(name, "sha256", repr(dataset.sha256), "a text that no other content has: models are kept by it")
+        raise _refused(name, "sha256", repr(dataset.sha256), "a text that no other content has: records name it")
     if dataset.columns and len(dataset.columns) != math.prod(shape):
         raise _refused(name, "columns", f"{len(dataset.columns)} of them", f"none, or {math.prod(shape)}")
 
@@ -64,7 +64,7 @@ def _samples(name: str, field: str, samples: Any, dataset: Dataset) -> Array:
     if not 0 <= low <= high <= dataset.sample_max:
         found = f"{low} to {high}" if np.isfinite([low, high]).all() else "values that are not finite"
         raise _refused(name, field, found, f"0 to sample_max={dataset.sample_max:g}")
-    return np.ascontiguousarray(samples, samples.dtype.newbyteorder("="))
+    return _owned(samples, samples.dtype.newbyteorder("="))
 
 
 def _labels(name: str, field: str, labels: Any, n: int, n_classes: int) -> Array:
@@ -75,7 +75,13 @@ def _labels(name: str, field: str, labels: Any, n: int, n_classes: int) -> Array
         raise _refused(name, field, f"{labels.dtype} {labels.shape}", due)
     if not 0 <= labels.min() <= labels.max() < n_classes:
         raise _refused(name, field, f"{labels.min()} to {labels.max()}", f"0 to n_classes - 1 = {n_classes - 1}")
-    return np.ascontiguousarray(labels, label_type(n_classes))
+    return _owned(labels, label_type(n_classes))
+
+
+def _owned(values: Array, kind: np.dtype[Any]) -> Array:
+    """Contiguous and no view: from one split, nobody reaches the other through what both were cut from."""
+    array = np.ascontiguousarray(values, kind)
+    return array if array.base is None else array.copy()
 
 
 def _is_count(value: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 import hashlib
 from typing import Any
 
@@ -37,6 +38,24 @@ class Column:
 
 
 @dataclasses.dataclass(frozen=True)
+class TrainingDataset:
+    """A data set as models and schemes see it: without its test split, which only the harness holds."""
+
+    name: str
+    train: Split
+    sample_shape: tuple[int, ...]
+    sample_max: float
+    n_classes: int
+    columns: tuple[Column, ...] = ()
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Hex digest of all of it: what is made from it is kept by this, and not by what its source calls itself."""
+        facts = [getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "train"]
+        return digest_of(self.train, *facts)
+
+
+@dataclasses.dataclass(frozen=True)
 class Dataset:
     """A verified data set in memory."""
 
@@ -54,6 +73,11 @@ class Dataset:
     """How the bytes came here: folder, mirror URL, package, or cache with the route that filled it."""
     columns: tuple[Column, ...] = ()
     """For a table, one for each of the d values of a sample; empty where values are pixels or the like."""
+
+    @functools.cached_property
+    def training(self) -> TrainingDataset:
+        """All but the test split and where the bytes came from."""
+        return TrainingDataset(self.name, self.train, self.sample_shape, self.sample_max, self.n_classes, self.columns)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +100,15 @@ def label_type(n_classes: int) -> np.dtype[Any]:
 def unit(samples: Array, sample_max: float) -> Array:
     """Raw samples as the float32 in [0, 1] that models take."""
     return samples.astype(np.float32) / np.float32(sample_max)
+
+
+def digest_of(split: Split, *facts: Any) -> str:
+    """Hex digest of a split, its arrays by type, shape and bytes, and of what else decides what they mean."""
+    digest = hashlib.sha256(repr(facts).encode())
+    for array in (split.samples, split.labels):
+        digest.update(f"{array.dtype.str} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def sha256_of(*arrays: Array) -> str:

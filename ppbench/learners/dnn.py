@@ -7,7 +7,7 @@ import importlib
 import numpy as np
 
 from ppbench.bundle import Array
-from ppbench.data.dataset import Dataset, Split
+from ppbench.data.dataset import Split, TrainingDataset
 from ppbench.learners.learner import Classify
 from ppbench.models.classifier import Classifier
 from ppbench.models.mlp import dense_relu
@@ -42,15 +42,12 @@ class Dnn:
 
         layers = dense_relu((width, *HIDDEN, len(classes)), random)
         untrained = Network((width,), layers[:-1])
-        dataset = Dataset(
+        dataset = TrainingDataset(
             name="what was sent",
             train=Split(scaled(samples), indices),
-            test=Split(samples[:0], indices[:0]),
             sample_shape=(width,),
             sample_max=1.0,
             n_classes=len(classes),
-            sha256="",
-            route="",
         )
         classifier = Classifier(fit(untrained, dataset, RECIPE, random, silent, what="training dnn"))
         return lambda raw: classes[classifier(scaled(raw))]

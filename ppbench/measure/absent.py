@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
-from ppbench.data.dataset import Dataset, DatasetSource
+from ppbench.data.dataset import Dataset, DatasetSource, TrainingDataset
 from ppbench.errors import UnavailableError
 from ppbench.models.model import Model
 from ppbench.models.network import Network
@@ -66,7 +66,7 @@ class _AbsentModel(_Absent, Model):
     def check(self, sample_shape: tuple[int, ...]) -> None:
         raise UnavailableError(f"model {self.reason}")
 
-    def train(self, dataset: Dataset, progress: Progress) -> Network:
+    def train(self, dataset: TrainingDataset, progress: Progress) -> Network:
         raise UnavailableError(f"model {self.reason}")
 
 

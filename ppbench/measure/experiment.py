@@ -10,6 +10,7 @@ from ppbench.bundle import Tree
 from ppbench.errors import PluginFault, PpbenchError, UnavailableError, message, one_line, told
 from ppbench.measure import scoring, tracebacks
 from ppbench.measure.calibration import Rate, calibrate, pooled
+from ppbench.measure.identity import identified
 from ppbench.measure.job import Job
 from ppbench.measure.load import OwnedSamples, owned_samples
 from ppbench.measure.parties import Parties
@@ -34,10 +35,12 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
     reason = ""
     try:
         job.check_available()
+        origin = identified(origin, job)
         start = prepared(job, folder / "logs", progress)
-        data = start.task.dataset
+        data = start.dataset
         origin = origin.model_copy(update={"data_sha256": data.sha256, "data_route": data.route})
-        owned = owned_samples(start.task, job.task.n_samples or len(data.test))
+        n_samples = job.task.n_samples or len(data.test)
+        owned = owned_samples(data.test, start.model_answers, n_samples, job.task.n_participants)
         # `extend` and `+=` keep what came before a value that is refused.
         measured += scoring.preparation(start)
         measured += scoring.reference(owned, job.task.batch_size)
@@ -113,7 +116,7 @@ def _measure(
         yield from scoring.dropouts(parties.dropped, process)
     for name, results in parties.published.items():
         bundle.save(folder / "published" / f"{name}.npz", results)
-    yield from scoring.published(job.scheme, start.task, parties.published, process)
+    yield from scoring.published(job.scheme, start.finished_task, parties.published, process)
     progress(f"measuring {job.title}", (process + 1) * job.measure.repetitions, _passes(job))
 
 

@@ -133,7 +133,7 @@ class Job:
     def to_config(self) -> dict[str, Any]:
         """The configuration that describes this job, every option spelled out."""
         return {
-            **{kind: {"name": plugin.name, **plugin.options()} for kind, plugin in self._plugins.items()},
+            **{kind: {"name": plugin.name, **plugin.options()} for kind, plugin in self.plugins.items()},
             "task": dataclasses.asdict(self.task),
             "measure": dataclasses.asdict(self.measure),
             "wire": self.wire,
@@ -144,11 +144,11 @@ class Job:
 
     def classes(self) -> dict[str, str]:
         """Kind of plugin -> `module:Class`."""
-        return {kind: target_of(type(plugin)) for kind, plugin in self._plugins.items()}
+        return {kind: target_of(type(plugin)) for kind, plugin in self.plugins.items()}
 
     def check_available(self) -> None:
         """Raise UnavailableError, with the line that mends it, if a plugin of the job cannot run here."""
-        for kind, plugin in self._plugins.items():
+        for kind, plugin in self.plugins.items():
             try:
                 reason = plugin.unavailable()
             except Exception as error:  # a plugin may raise anything
@@ -159,7 +159,8 @@ class Job:
             raise UnavailableError(reason)
 
     @property
-    def _plugins(self) -> dict[str, Plugin]:
+    def plugins(self) -> dict[str, Plugin]:
+        """Kind of plugin -> the job's."""
         return {"scheme": self.scheme, "dataset": self.dataset, "model": self.model}
 
     @property

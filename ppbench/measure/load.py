@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ppbench import cache
+from ppbench import cache, code
 from ppbench.bundle import Array
 from ppbench.cache import MakingCost
 from ppbench.data.checks import checked
-from ppbench.data.dataset import Dataset, DatasetSource, unit
+from ppbench.data.dataset import Dataset, DatasetSource, Split, TrainingDataset, digest_of, unit
 from ppbench.errors import ConfigError, DataError, PpbenchError, ProtocolError, told
 from ppbench.measure.job import Job
 from ppbench.models.classifier import Classifier
@@ -23,6 +23,9 @@ from ppbench.progress import Progress, silent
 from ppbench.scheme import Task, TaskFacts, TrainedModel
 
 _KIND = "model"
+_ANSWERS = "answers"
+_N_TRIED = 1000
+"""Training samples that a model just trained must have finite outputs for."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,10 +46,15 @@ _loaded: dict[DatasetSource, Dataset] = {}
 def load_dataset(source: DatasetSource, progress: Progress = silent) -> Dataset:
     """The data set, fetched and checked once a process. Raises DataError, whatever is wrong with it."""
     if source not in _loaded:
-        progress(f"fetching {source.name}", 0, 1)
-        _loaded[source] = checked(source.name, _load(source))
-        progress(f"fetching {source.name}", 1, 1)
+        _loaded[source] = _fetched(source, progress)
     return _loaded[source]
+
+
+def _fetched(source: DatasetSource, progress: Progress) -> Dataset:
+    progress(f"fetching {source.name}", 0, 1)
+    dataset = checked(source.name, _load(source))
+    progress(f"fetching {source.name}", 1, 1)
+    return dataset
 
 
 def _load(source: DatasetSource) -> Any:
@@ -60,7 +68,15 @@ def _load(source: DatasetSource) -> Any:
 
 def dataset_of(job: Job, progress: Progress = silent) -> Dataset:
     """The job's data set, which its model and its numbers of samples fit. Raises DataError or ConfigError."""
-    dataset = load_dataset(job.dataset, progress)
+    return _fitting(job, load_dataset(job.dataset, progress))
+
+
+def training_dataset_of(job: Job, progress: Progress = silent) -> TrainingDataset:
+    """The same without its test split, which this process then holds nowhere."""
+    return _fitting(job, _fetched(job.dataset, progress)).training
+
+
+def _fitting(job: Job, dataset: Dataset) -> Dataset:
     job.model.check(dataset.sample_shape)
     if (n_samples := job.task.n_samples or 0) > len(dataset.test):
         raise ConfigError(f"task.n_samples={n_samples}, but {dataset.name} has {len(dataset.test)} test samples")
@@ -69,19 +85,19 @@ def dataset_of(job: Job, progress: Progress = silent) -> Dataset:
     return dataset
 
 
-def kept_task(job: Job, dataset: Dataset) -> tuple[Task, MakingCost] | None:
+def kept_task(job: Job, dataset: TrainingDataset) -> tuple[Task, MakingCost] | None:
     """The job's task and what its model cost to train, at once; None if the cache does not hold the model."""
     key = model_key(job.model, dataset)
     entry = cache.lookup(_KIND, key)
-    return None if entry is None else (_task(job, dataset, _model(job.model, dataset, key, entry)), entry.cost)
+    return None if entry is None else (_task(job, dataset, _model(job.model, key, entry)), entry.cost)
 
 
-def trained_task(job: Job, dataset: Dataset, progress: Progress = silent) -> Task:
+def trained_task(job: Job, dataset: TrainingDataset, progress: Progress = silent) -> Task:
     """The job's task, with its model trained now if nobody has. Raises ConfigError for one that did not converge."""
     return _task(job, dataset, trained(job.model, dataset, progress), progress)
 
 
-def _task(job: Job, dataset: Dataset, model: TrainedModel, progress: Progress = silent) -> Task:
+def _task(job: Job, dataset: TrainingDataset, model: TrainedModel, progress: Progress = silent) -> Task:
     facts = TaskFacts(
         dataset=dataset.name,
         sample_shape=dataset.sample_shape,
@@ -94,28 +110,47 @@ def _task(job: Job, dataset: Dataset, model: TrainedModel, progress: Progress = 
     return Task(facts, dataset, model, progress, job.task.n_train_samples)
 
 
-def model_key(model: Model, dataset: Dataset) -> Mapping[str, Any]:
+def model_key(model: Model, dataset: TrainingDataset) -> Mapping[str, Any]:
     """All that decides the weights."""
-    shared = (f"ppbench.models.{name}" for name in ("training", "distortion", "network", "torch_modules", "classifier"))
     return {
         "model": model.name,
         "options": model.options(),
-        "dataset": dataset.sha256,
-        "code": cache.code(type(model).__module__, *shared),
+        "dataset": dataset.digest,
+        "code": code.of_class(type(model)),
         "versions": cache.versions("numpy", *map(distribution, model.requires.values())),
     }
 
 
-def owned_samples(task: Task, n_samples: int) -> list[OwnedSamples]:
-    """The first `n_samples` test samples, dealt to the participants in equal runs."""
-    test = task.dataset.test
+def answers_of(model: TrainedModel, dataset: Dataset) -> Array:
+    """(n_test,) of the task's label type: what the model says of the clear test samples, computed once and kept.
+
+    Raises ConfigError if an output is not finite.
+    """
+    key = {
+        "model": model.key,
+        "test": digest_of(dataset.test, dataset.sample_max),
+        "code": code.of("ppbench.models.classifier"),
+    }
+
+    def classify() -> Array:
+        try:
+            return Classifier(model.network)(unit(dataset.test.samples, dataset.sample_max))
+        except ProtocolError as error:
+            raise _diverged(model.name, model.key["options"], "outputs") from error
+
+    answers: Array = cache.cached(_ANSWERS, key, classify).content
+    return answers
+
+
+def owned_samples(test: Split, answers: Array, n_samples: int, n_participants: int) -> list[OwnedSamples]:
+    """The first `n_samples` test samples with the model's answers, dealt to the participants in equal runs."""
     return [
-        OwnedSamples(test.samples[part], test.labels[part], task.model.answers[part])
-        for part in np.array_split(np.arange(n_samples), task.facts.n_participants)
+        OwnedSamples(test.samples[part], test.labels[part], answers[part])
+        for part in np.array_split(np.arange(n_samples), n_participants)
     ]
 
 
-def trained(model: Model, dataset: Dataset, progress: Progress) -> TrainedModel:
+def trained(model: Model, dataset: TrainingDataset, progress: Progress) -> TrainedModel:
     """The model from the cache, trained now if nobody has.
 
     Raises ConfigError for one that did not converge, which is not kept.
@@ -126,27 +161,25 @@ def trained(model: Model, dataset: Dataset, progress: Progress) -> TrainedModel:
         network = model.train(dataset, progress)
         _check_converged(model, network)
         try:
-            answers = Classifier(network)(unit(dataset.test.samples, dataset.sample_max))
+            Classifier(network)(unit(dataset.train.samples[:_N_TRIED], dataset.sample_max))
         except ProtocolError as error:
-            raise _diverged(model, "outputs") from error
-        return {"network": network.to_tree(), "answers": answers}
+            raise _diverged(model.name, model.options(), "outputs") from error
+        return network.to_tree()
 
-    return _model(model, dataset, key, cache.cached(_KIND, key, train))
+    return _model(model, key, cache.cached(_KIND, key, train))
 
 
-def _model(model: Model, dataset: Dataset, key: Mapping[str, Any], entry: cache.Entry) -> TrainedModel:
-    answers = entry.content["answers"]
-    accuracy = float((answers == dataset.test.labels).mean())
-    network = Network.from_tree(entry.content["network"])
+def _model(model: Model, key: Mapping[str, Any], entry: cache.Entry) -> TrainedModel:
+    network = Network.from_tree(entry.content)
     _check_converged(model, network)
-    return TrainedModel(model.name, network, answers, accuracy, key)
+    return TrainedModel(model.name, network, key)
 
 
 def _check_converged(model: Model, network: Network) -> None:
     if not network.is_finite:
-        raise _diverged(model, "weights")
+        raise _diverged(model.name, model.options(), "weights")
 
 
-def _diverged(model: Model, what: str) -> ConfigError:
-    smaller = "a smaller model.max_lr" if "max_lr" in model.options() else "another recipe"
-    return ConfigError(f"model={model.name} did not converge: its {what} are not finite; try {smaller}")
+def _diverged(name: str, options: Mapping[str, Any], what: str) -> ConfigError:
+    smaller = "a smaller model.max_lr" if "max_lr" in options else "another recipe"
+    return ConfigError(f"model={name} did not converge: its {what} are not finite; try {smaller}")

@@ -11,11 +11,9 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import faulthandler
-import importlib
-import importlib.util
+import functools
 import json
 import os
-import pkgutil
 import subprocess
 import sys
 import tempfile
@@ -25,13 +23,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ppbench import cache
-from ppbench.bundle import Tree
+from ppbench import cache, code
+from ppbench.bundle import Array, Tree
 from ppbench.data.dataset import Dataset
 from ppbench.errors import PluginFault, PpbenchError, message, told
 from ppbench.measure import tracebacks
 from ppbench.measure.job import Job
-from ppbench.measure.load import dataset_of, kept_task, trained_task
+from ppbench.measure.load import answers_of, dataset_of, kept_task, trained_task, training_dataset_of
 from ppbench.plugin import distribution, target_of
 from ppbench.process import (
     die_with_parent,
@@ -43,7 +41,7 @@ from ppbench.process import (
     start_session,
 )
 from ppbench.progress import Progress, silent
-from ppbench.scheme import Scheme, Task
+from ppbench.scheme import FinishedTask, Scheme, Task
 
 _KIND = "prepared"
 
@@ -59,15 +57,30 @@ class PreparationFailed(PpbenchError):
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """All that the parties of a job start from."""
+    """All that a job starts from; plugins are handed the task and their own artifacts, and nothing else of it."""
 
     task: Task
+    dataset: Dataset
+    """With the test split, which only the harness holds."""
     artifacts: Mapping[str, Tree]
     """By role."""
     cost: cache.MakingCost
     """Of the scheme's preparation from nothing, the model's training not included."""
     model_cost: cache.MakingCost
     """Of training the model."""
+
+    @property
+    def finished_task(self) -> FinishedTask:
+        """The task when its stages are over."""
+        return FinishedTask(**vars(self.task), test=self.dataset.test)
+
+    @functools.cached_property
+    def model_answers(self) -> Array:
+        """(n_test,) of the task's label type: what the model says of the clear test samples.
+
+        Raises ConfigError if an output is not finite.
+        """
+        return answers_of(self.task.model, self.dataset)
 
 
 def prepared(job: Job, log_dir: Path, progress: Progress = silent) -> Prepared:
@@ -126,32 +139,22 @@ def _lacks(job: Job, progress: Progress) -> bool:
 
 
 def _kept(job: Job, dataset: Dataset) -> Prepared | None:
-    if (kept := kept_task(job, dataset)) is None:
+    if (kept := kept_task(job, dataset.training)) is None:
         return None
     task, model_cost = kept
     entry = cache.lookup(_KIND, _key(job.scheme, task))
-    return Prepared(task, entry.content, entry.cost, model_cost) if entry else None
+    return Prepared(task, dataset, entry.content, entry.cost, model_cost) if entry else None
 
 
 def _key(scheme: Scheme, task: Task) -> Mapping[str, Any]:
     return {
         "scheme": target_of(type(scheme)),
         "scheme_key": _plain(scheme.prepare_key(task.facts)),
+        "n_train_samples": task.n_dealt,
         "model": task.model.key,
-        "code": cache.code(*modules_of(type(scheme))),
+        "code": [code.of_class(type(scheme)), code.of("ppbench.scheme")],
         "versions": cache.versions("numpy", *map(distribution, scheme.requires.values())),
     }
-
-
-def modules_of(scheme: type[Scheme]) -> list[str]:
-    """The scheme's module and all beside it: what several files make is made again when any of them changes."""
-    module = scheme.__module__
-    spec = importlib.util.find_spec(module)
-    package = module if spec and spec.submodule_search_locations else module.rpartition(".")[0]
-    if not package:
-        return [module]
-    beside = pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}.")
-    return sorted({module, *(found.name for found in beside if not found.ispkg)})
 
 
 def _artifacts(scheme: Scheme, task: Task) -> Mapping[str, Tree]:
@@ -260,7 +263,7 @@ def main() -> int:
         given = json.load(sys.stdin)
         job = Job.from_config(given["config"], given["classes"])
         with _foreseen(job):
-            task = trained_task(job, dataset_of(job, progress), progress)
+            task = trained_task(job, training_dataset_of(job, progress), progress)
             job.scheme.check(task)
             cache.cached(_KIND, _key(job.scheme, task), lambda: _artifacts(job.scheme, task))
     except PpbenchError as error:

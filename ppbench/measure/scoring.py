@@ -19,7 +19,7 @@ from ppbench.measure.prepare import Prepared
 from ppbench.measure.readings import Reading
 from ppbench.party import participant_name
 from ppbench.records import Record, Stage, check_finite, unit_of
-from ppbench.scheme import COORDINATOR, Scheme, Task, TaskFacts
+from ppbench.scheme import COORDINATOR, FinishedTask, Scheme, Task, TaskFacts
 from ppbench.wire import interfaces
 
 _METRIC = re.compile(r"[A-Za-z]\w{0,99}", re.ASCII)
@@ -29,7 +29,8 @@ def preparation(start: Prepared) -> Iterator[Record]:
     """What model and scheme cost the coordinator before any participant came, and what the model alone can do."""
     yield from _making("model", start.model_cost)
     yield from _making("prepare", start.cost)
-    yield Record(stage="model", metric="accuracy", value=start.task.model.accuracy, unit="1")
+    accuracy = float((start.model_answers == start.dataset.test.labels).mean())
+    yield Record(stage="model", metric="accuracy", value=accuracy, unit="1")
     yield Record(stage="model", metric="macs_per_sample", value=start.task.model.network.macs, unit="1")
     yield Record(stage="model", metric="parameters", value=start.task.model.network.n_parameters, unit="1")
 
@@ -155,7 +156,9 @@ def privacy(scheme: Scheme, facts: TaskFacts) -> Iterator[Record]:
         yield Record(stage="job", metric=metric, value=value, unit="1", source=accountant)
 
 
-def published(scheme: Scheme, task: Task, results: Mapping[str, Mapping[str, Array]], process: int) -> Iterator[Record]:
+def published(
+    scheme: Scheme, task: FinishedTask, results: Mapping[str, Mapping[str, Array]], process: int
+) -> Iterator[Record]:
     """What the results that one set of processes published are worth, by the scheme's own measure.
 
     Raises PluginFault if the scheme cannot say.

@@ -37,18 +37,17 @@ class FixedPoint:
             yield values
 
     def other_labels(self, network: Network, samples: Array, answers: Array) -> float:
-        """The share of the samples whose label is not the model's answer."""
+        """The share of the samples whose label is not the model's answer, of (n,) answers."""
         labels = [values[-1].argmax(axis=1) for values in self.passes(network, samples)]
         return float((np.concatenate(labels) != answers).mean())
 
 
-def check(
-    network: Network, samples: Array, answers: Array, chosen: FixedPoint, option: str, others: Iterable[FixedPoint]
-) -> None:
+def check(network: Network, samples: Array, chosen: FixedPoint, option: str, others: Iterable[FixedPoint]) -> None:
     """Raise ConfigError if in fixed point too many samples (n, d) in [0, 1] have another label than the model's answer.
 
     `option` is what was chosen, as a user writes it; `others` are what could be chosen in its place, the least first.
     """
+    answers = network(samples).argmax(axis=1)
     share = chosen.other_labels(network, samples, answers)
     if share <= _MOST_OTHER_LABELS:
         return

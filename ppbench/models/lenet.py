@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ppbench.data.dataset import Dataset
+from ppbench.data.dataset import TrainingDataset
 from ppbench.errors import ConfigError, in_range
 from ppbench.models.model import Model
 from ppbench.models.network import Conv2d, Flatten, Linear, MaxPool2d, Network, ReLU
@@ -41,7 +41,7 @@ class LeNet(Model):
                 "model=mlp takes any shape"
             )
 
-    def train(self, dataset: Dataset, progress: Progress) -> Network:
+    def train(self, dataset: TrainingDataset, progress: Progress) -> Network:
         """On MNIST, 99 % of the test images."""
         self.check(dataset.sample_shape)
         random = np.random.default_rng(self.seed)

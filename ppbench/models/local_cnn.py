@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ppbench.data.dataset import Dataset
+from ppbench.data.dataset import TrainingDataset
 from ppbench.errors import ConfigError, in_range
 from ppbench.models.distortion import distortion_of
 from ppbench.models.model import Model
@@ -53,7 +53,7 @@ class LocalCnn(Model):
                 f"but the data set's are {sample_shape}; model=mlp takes any shape"
             )
 
-    def train(self, dataset: Dataset, progress: Progress) -> Network:
+    def train(self, dataset: TrainingDataset, progress: Progress) -> Network:
         """On MNIST, 99.4 % of the test images, after a minute of one core."""
         self.check(dataset.sample_shape)
         random = np.random.default_rng(self.seed)

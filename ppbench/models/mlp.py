@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ppbench.data.dataset import Dataset
+from ppbench.data.dataset import TrainingDataset
 from ppbench.errors import in_range
 from ppbench.models.model import Model
 from ppbench.models.network import Layer, Linear, Network, ReLU
@@ -42,7 +42,7 @@ class Mlp(Model):
     def check(self, sample_shape: tuple[int, ...]) -> None:
         """Any shape fits: the layers see flat samples."""
 
-    def train(self, dataset: Dataset, progress: Progress) -> Network:
+    def train(self, dataset: TrainingDataset, progress: Progress) -> Network:
         """On MNIST, 98.4 % of the test images."""
         random = np.random.default_rng(self.seed)
         inputs = math.prod(dataset.sample_shape)

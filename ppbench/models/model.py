@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 
-from ppbench.data.dataset import Dataset
+from ppbench.data.dataset import TrainingDataset
 from ppbench.models.network import Network
 from ppbench.plugin import Plugin
 from ppbench.progress import Progress
@@ -23,5 +23,5 @@ class Model(Plugin, abc.ABC):
         """Raise ConfigError if samples of this shape do not fit the architecture."""
 
     @abc.abstractmethod
-    def train(self, dataset: Dataset, progress: Progress) -> Network:
+    def train(self, dataset: TrainingDataset, progress: Progress) -> Network:
         """Train on `dataset.train`; the same options, seed, versions and thread count give the same weights."""

@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from ppbench.bundle import Array
-from ppbench.data.dataset import Dataset, unit
+from ppbench.data.dataset import TrainingDataset, unit
 from ppbench.errors import ConfigError, in_range
 from ppbench.models.distortion import distortion_of
 from ppbench.models.model import Model
@@ -58,7 +58,7 @@ class _SquareModel(Model, abc.ABC):
             raise ConfigError(f"model={self.name} takes images of shape (height, width), not {sample_shape}")
         self.architecture(sample_shape, 1)
 
-    def train(self, dataset: Dataset, progress: Progress) -> Network:
+    def train(self, dataset: TrainingDataset, progress: Progress) -> Network:
         """Cross-entropy on distorted images."""
         untrained = self.architecture(dataset.sample_shape, dataset.n_classes)
         random = np.random.default_rng(self.seed)

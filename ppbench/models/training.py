@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from ppbench.data.dataset import Dataset
+from ppbench.data.dataset import TrainingDataset
 from ppbench.errors import in_range
 from ppbench.models.network import Network
 from ppbench.progress import Progress
@@ -58,7 +58,7 @@ class Recipe:
 
 def fit(
     network: Network,
-    dataset: Dataset,
+    dataset: TrainingDataset,
     recipe: Recipe,
     random: np.random.Generator,
     progress: Progress,

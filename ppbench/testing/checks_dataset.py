@@ -38,7 +38,7 @@ def loads_the_same_again(case: DatasetCase) -> None:
 
 
 def sha256_tells_contents_apart(case: DatasetCase) -> None:
-    """`sha256` is a digest, another one where an option changes the content: trained models are kept by it."""
+    """`sha256` is a digest, another one where an option changes the content: records name the data by it."""
     first = case.first
     require(_DIGEST.fullmatch(first["sha256"]), f"sha256={first['sha256']!r} is not 64 hex digits")
     for field in dataclasses.fields(case.plugin):

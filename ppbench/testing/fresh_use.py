@@ -41,7 +41,7 @@ def main() -> None:
         for module in model.requires:
             importlib.import_module(module)
         before = watch.global_state()
-        network = model.train(dataset, silent)
+        network = model.train(dataset.training, silent)
         bundle.save(Path(given["file"]), network.to_tree())
         told["content"] = digest(network.to_tree())
         samples = unit(dataset.test.samples, dataset.sample_max)

@@ -11,16 +11,15 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from ppbench import cache
 from ppbench.bundle import Array, Tree
 from ppbench.party import Party
 from ppbench.plugin import resolve, target_of
-from ppbench.scheme import PARTICIPANT, Batch, Role, Scheme, Shard, TaskFacts
+from ppbench.scheme import PARTICIPANT, Batch, Role, Scheme, Shard
 from ppbench.testing.watch import Audit, changed, global_state, open_sockets, strayed_children
 from ppbench.wire import engine
 from ppbench.wire.message import encode
@@ -61,12 +60,6 @@ def _probed_class(name: str) -> Any:
     fault, _, target = name.partition("|")
     inner: type[Scheme] = resolve(target)
 
-    def prepare_key(self: Any, facts: TaskFacts) -> Mapping[str, Any]:
-        from ppbench.measure.prepare import modules_of
-
-        # The harness hashes the source of a scheme's own modules, which for this class are those beside this one.
-        return {**inner.prepare_key(self, facts), "probed": cache.code(*modules_of(inner))}
-
     roles = {
         role: _probed_role(cls, fault_stage(inner, fault) if role == PARTICIPANT else None, fault)
         for role, cls in inner.roles.items()
@@ -74,7 +67,7 @@ def _probed_class(name: str) -> Any:
     return type(
         inner.__name__,
         (inner,),
-        {"__module__": __name__, "__qualname__": name, "roles": roles, "prepare_key": prepare_key},
+        {"__module__": __name__, "__qualname__": name, "roles": roles},
     )
 
 

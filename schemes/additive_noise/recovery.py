@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from ppbench.bundle import Array
-from ppbench.data.dataset import Dataset, Split, unit
+from ppbench.data.dataset import Split, TrainingDataset, unit
 from ppbench.models.network import Conv2d, Flatten, Linear, Network, ReLU
 from ppbench.models.training import Recipe, fit
 from ppbench.privacy.chance import seeded_words
@@ -22,7 +22,7 @@ _AT_ONCE = 5000
 
 
 def fine_tuned(
-    network: Network, dataset: Dataset, perturbation: Perturbation, epochs: int, seed: int, progress: Progress
+    network: Network, dataset: TrainingDataset, perturbation: Perturbation, epochs: int, seed: int, progress: Progress
 ) -> Network:
     """The coordinator's model, which begins with a layer of weights, trained further on noisy samples."""
     random = np.random.default_rng(seed)
@@ -33,7 +33,7 @@ def fine_tuned(
 
 
 def denoiser(
-    network: Network, dataset: Dataset, perturbation: Perturbation, epochs: int, seed: int, progress: Progress
+    network: Network, dataset: TrainingDataset, perturbation: Perturbation, epochs: int, seed: int, progress: Progress
 ) -> Network:
     """Two convolutions whose output, an image like the input, `network` classifies; `network` stays as it is."""
     random = np.random.default_rng(seed)
@@ -48,7 +48,7 @@ def denoiser(
 
 @dataclasses.dataclass(frozen=True)
 class _Noisy:
-    dataset: Dataset
+    dataset: TrainingDataset
     """Its training samples, noisy and divided: every pass over the clear ones with noise of its own."""
     recipe: Recipe
     """One pass over these."""
@@ -57,7 +57,7 @@ class _Noisy:
     title: str
 
 
-def _noisy(dataset: Dataset, perturbation: Perturbation, recipe: Recipe, random: np.random.Generator) -> _Noisy:
+def _noisy(dataset: TrainingDataset, perturbation: Perturbation, recipe: Recipe, random: np.random.Generator) -> _Noisy:
     clear = dataset.train
     n, passes = len(clear), recipe.epochs_on(len(clear))
     mechanism = perturbation.mechanism

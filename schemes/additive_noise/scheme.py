@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
-from ppbench import cache
 from ppbench.bundle import Tree
 from ppbench.errors import ConfigError, choose, in_range
 from ppbench.macs import Macs
@@ -20,7 +19,6 @@ from ppbench.scheme import Batch, Role, Scheme, SchemeCard, Task, TaskFacts
 from schemes.additive_noise.perturbation import ENCODINGS, Perturbation
 
 RECOVERIES = ("none", "denoiser", "fine_tuned")
-_PRIVACY_MODULES = ("chance", "mechanisms", "sensitivity")
 
 
 class Participant(Role["AdditiveNoise"]):
@@ -164,7 +162,6 @@ class AdditiveNoise(Scheme):
             "scale": perturbation.mechanism.scale,
             "clip": [self.norm, self.clip] if self.clip else None,
             "seed": facts.seed,
-            "code": cache.code(*(f"ppbench.privacy.{module}" for module in _PRIVACY_MODULES)),
         }
 
     def prepare(self, task: Task) -> Mapping[str, Tree]:

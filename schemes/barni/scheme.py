@@ -146,11 +146,12 @@ class Barni(Scheme):
         return engine.load(self.engine)
 
     def check(self, task: Task) -> None:
-        """Refuse parameters that are insecure or too small for what the layers put out on the test samples."""
+        """Refuse parameters that are insecure or too small for what the layers put out on training samples."""
         plan, layers = split(task.model.network)
         self.module.check(self, layers)
+        samples = task.trial_samples()
         limit = self.module.largest_output(self)
-        for index, largest in enumerate(largest_outputs(plan, layers, _test_samples(task))):
+        for index, largest in enumerate(largest_outputs(plan, layers, samples)):
             if not largest <= limit:
                 raise ConfigError(
                     f"linear layer {index} of the model puts out up to {largest:.3g}, but beyond {limit:.3g} it wraps: "
@@ -158,9 +159,7 @@ class Barni(Scheme):
                 )
         chosen = FixedPoint(self.activation_bits, self.weight_bits)
         option = f"scheme.activation_bits={self.activation_bits} and scheme.weight_bits={self.weight_bits}"
-        fixed_point.check(
-            task.model.network, _test_samples(task), task.model.answers, chosen, option, self._finer(layers)
-        )
+        fixed_point.check(task.model.network, samples, chosen, option, self._finer(layers))
 
     def _finer(self, layers: Sequence[LinearLayer]) -> Iterator[FixedPoint]:
         """What could be chosen in place of the bits that are, the least first."""
@@ -178,7 +177,3 @@ class Barni(Scheme):
     def prepare_key(self, facts: TaskFacts) -> Mapping[str, Any]:
         """Nothing is prepared but the model itself."""
         return {}
-
-
-def _test_samples(task: Task) -> Any:
-    return task.facts.unit(task.dataset.test.samples)

@@ -134,7 +134,8 @@ class CryptoNets(Scheme):
             if isinstance(layer, Conv2d | Linear) and not layer.weight.any():
                 raise ConfigError(f"model: all weights of layer {index} are 0, so no logit depends on the sample")
         self.module.check(self, network, task.facts)
-        largest, limit = float(np.abs(network(_test_samples(task))).max()), self.module.largest_logit(self, task.facts)
+        largest = float(np.abs(network(task.trial_samples())).max())
+        limit = self.module.largest_logit(self, task.facts)
         if largest > limit:
             raise ConfigError(
                 f"the model's logits reach {largest:.3g}, but beyond {limit:.3g} they wrap: smaller scheme.scale_bits, "
@@ -150,7 +151,3 @@ class CryptoNets(Scheme):
     def prepare_key(self, facts: TaskFacts) -> Mapping[str, Any]:
         """Nothing is prepared but the model itself."""
         return {}
-
-
-def _test_samples(task: Task) -> Any:
-    return task.facts.unit(task.dataset.test.samples)

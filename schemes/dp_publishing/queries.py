@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ppbench.bundle import Array, Tree
-from ppbench.data.dataset import Dataset
+from ppbench.data.dataset import TrainingDataset
 from ppbench.errors import ConfigError, ProtocolError, unknown
 
 LABEL = "label"
@@ -55,7 +55,7 @@ class Table:
         return cls(**{name: tuple(values) for name, values in tree.items()})
 
 
-def table(dataset: Dataset, attributes: Sequence[str], n_ranges: int) -> Table:
+def table(dataset: TrainingDataset, attributes: Sequence[str], n_ranges: int) -> Table:
     """The table of some attributes by name, `label` among them, or, if none is named, of two and the label.
 
     Where the data set names no columns, their names are their positions. Raises ConfigError for an unknown name, for

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ppbench import cache
+from ppbench import cache, code
 from ppbench.bundle import Array, Tree
 from ppbench.errors import ProtocolError, choose, in_range
 from ppbench.party import Party
@@ -212,7 +212,7 @@ class DpSgd(Scheme):
             ledger.add(noise_multiplier, self.sample_rate, self.steps)
             return {"noise_multiplier": noise_multiplier, "epsilon": ledger.epsilon(self.delta)}
 
-        key = {**options, "code": cache.code(accounting.__name__), "versions": cache.versions("opacus")}
+        key = {**options, "code": code.of(accounting.__name__), "versions": cache.versions("opacus")}
         calibration: Mapping[str, float] = cache.cached("dp_sgd_noise", key, calibrate).content
         return calibration
 

@@ -1,4 +1,4 @@
-"""Whether a network's numbers fit the ring: checked on the test samples in clear, before any party starts."""
+"""Whether a network's numbers fit the ring: checked on training samples in clear, before any party starts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def check(scheme: Mpc, task: Task) -> None:
         if not isinstance(layer, _KNOWN):
             known = ", ".join(kind.__name__ for kind in _KNOWN)
             raise ConfigError(f"model: layer {index} is {type(layer).__name__}; on shares there are {known}")
-    samples = task.facts.unit(task.dataset.test.samples)
+    samples = task.trial_samples()
     chosen = FixedPoint(scheme.precision, scheme.precision)
     compared, largest, wrong = 0.0, 0.0, 0.0
     for values in chosen.passes(network, samples):
@@ -51,7 +51,7 @@ def check(scheme: Mpc, task: Task) -> None:
         _check_numbers(scheme, compared, wrong)
     more = [FixedPoint(bits, bits) for bits in range(scheme.precision + 1, MOST_PRECISION_BITS + 1)]
     option = f"scheme.precision_bits={scheme.precision}"
-    fixed_point.check(network, samples, task.model.answers, chosen, option, more)
+    fixed_point.check(network, samples, chosen, option, more)
 
 
 def _check_product(scheme: Mpc, largest: float) -> None:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ppbench import cache
+from ppbench import cache, code
 from ppbench.bundle import Array, Tree
 from ppbench.errors import choose, in_range
 from ppbench.macs import Macs
@@ -130,7 +130,7 @@ class ObfNet(Scheme):
             "max_lr": self.max_lr,
             "seed": seed,
             "model": task.model.key,
-            "code": cache.code("schemes.obfnet.training", "ppbench.models.mlp"),
+            "code": code.of("schemes.obfnet.training"),
         }
 
         def train() -> Tree:

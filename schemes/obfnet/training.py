@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ppbench.data.dataset import Dataset
+from ppbench.data.dataset import TrainingDataset
 from ppbench.models.mlp import dense_relu
 from ppbench.models.network import Network
 from ppbench.models.training import Recipe, fit
@@ -15,7 +15,7 @@ from ppbench.progress import Progress
 
 def train_obfnet(
     network: Network,
-    dataset: Dataset,
+    dataset: TrainingDataset,
     hidden: tuple[int, ...],
     epochs: int,
     max_lr: float,

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ppbench import cache
 from ppbench.bundle import Array, Tree
 from ppbench.data.dataset import Split
 from ppbench.errors import ProtocolError, choose, in_range
@@ -22,7 +21,6 @@ from schemes.random_projection.projection import check_projection, matrix_of, wi
 from schemes.random_projection.regression import regression
 
 LIFTS = ("regression", "transpose")
-_PRIVACY_MODULES = ("chance", "mechanisms")
 _N_REGRESSION = 20_000
 """Public samples that the regression is over; of MNIST's 60,000 the others change nothing."""
 _AT_ONCE = 5000
@@ -120,7 +118,6 @@ class RandomProjection(Scheme):
             **{name: getattr(self, name) for name in ("ratio", "lift", "retrain")},
             **({"epochs": self.epochs, "max_lr": self.max_lr} if self.retrain else {}),
             "seed": facts.seed,
-            "code": cache.code(*(f"ppbench.privacy.{module}" for module in _PRIVACY_MODULES)),
         }
 
     def prepare(self, task: Task) -> Mapping[str, Tree]:

@@ -12,7 +12,7 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from ppbench.bundle import Tree
-from ppbench.data.dataset import Dataset, unit
+from ppbench.data.dataset import Split, TrainingDataset, unit
 from ppbench.errors import ConfigError, in_range
 from ppbench.models.model import Model
 from ppbench.models.network import Linear, Network
@@ -50,7 +50,7 @@ class SoundModel(Model):
     def check(self, sample_shape: tuple[int, ...]) -> None:
         pass
 
-    def train(self, dataset: Dataset, progress: Progress) -> Network:
+    def train(self, dataset: TrainingDataset, progress: Progress) -> Network:
         chosen = np.random.default_rng(self.seed).permutation(len(dataset.train))[: len(dataset.train) * 3 // 4]
         samples = unit(dataset.train.samples[chosen], dataset.sample_max)
         targets = np.eye(dataset.n_classes, dtype=np.float32)[dataset.train.labels[chosen]]
@@ -117,21 +117,29 @@ class TakesSidesForGranted(SoundModel):
 @breaks("trains")
 @dataclasses.dataclass(frozen=True)
 class FailsToTrain(SoundModel):
-    def train(self, dataset: Dataset, progress: Progress) -> Network:
+    def train(self, dataset: TrainingDataset, progress: Progress) -> Network:
         raise ValueError("out of luck")
+
+
+@breaks("trains")
+@dataclasses.dataclass(frozen=True)
+class TrainsOnTheTestSplit(SoundModel):
+    def train(self, dataset: TrainingDataset, progress: Progress) -> Network:
+        test: Split = dataset.test  # type: ignore[attr-defined]
+        return super().train(dataclasses.replace(dataset, train=test), progress)
 
 
 @breaks("answers_with_finite_logits")
 @dataclasses.dataclass(frozen=True)
 class Diverges(SoundModel):
-    def train(self, dataset: Dataset, progress: Progress) -> Network:
+    def train(self, dataset: TrainingDataset, progress: Progress) -> Network:
         return replaced(super().train(dataset, progress), math.nan)
 
 
 @breaks("answers_with_finite_logits")
 @dataclasses.dataclass(frozen=True)
 class ForgetsAClass(SoundModel):
-    def train(self, dataset: Dataset, progress: Progress) -> Network:
+    def train(self, dataset: TrainingDataset, progress: Progress) -> Network:
         (layer,) = super().train(dataset, progress).layers
         assert isinstance(layer, Linear)
         return Network((layer.weight.shape[1],), (Linear(layer.weight[1:], layer.bias[1:]),))
@@ -140,24 +148,24 @@ class ForgetsAClass(SoundModel):
 @breaks("learns")
 @dataclasses.dataclass(frozen=True)
 class LearnsNothing(SoundModel):
-    def train(self, dataset: Dataset, progress: Progress) -> Network:
+    def train(self, dataset: TrainingDataset, progress: Progress) -> Network:
         return replaced(super().train(dataset, progress), 0.5)
 
 
 @breaks("same_seed_gives_same_weights")
 @dataclasses.dataclass(frozen=True)
 class TrainsByChance(SoundModel):
-    def train(self, dataset: Dataset, progress: Progress) -> Network:
+    def train(self, dataset: TrainingDataset, progress: Progress) -> Network:
         return dataclasses.replace(self, seed=secrets.randbits(32))._trained(dataset, progress)
 
-    def _trained(self, dataset: Dataset, progress: Progress) -> Network:
+    def _trained(self, dataset: TrainingDataset, progress: Progress) -> Network:
         return super().train(dataset, progress)
 
 
 @breaks("seed_decides_the_weights")
 @dataclasses.dataclass(frozen=True)
 class IgnoresItsSeed(SoundModel):
-    def train(self, dataset: Dataset, progress: Progress) -> Network:
+    def train(self, dataset: TrainingDataset, progress: Progress) -> Network:
         return SoundModel().train(dataset, progress)
 
 
@@ -172,7 +180,7 @@ class Unkept(Network):
 @breaks("survives_its_tree")
 @dataclasses.dataclass(frozen=True)
 class KeepsSomethingElse(SoundModel):
-    def train(self, dataset: Dataset, progress: Progress) -> Network:
+    def train(self, dataset: TrainingDataset, progress: Progress) -> Network:
         network = super().train(dataset, progress)
         return Unkept(network.input_shape, network.layers)
 
@@ -180,7 +188,7 @@ class KeepsSomethingElse(SoundModel):
 @breaks("leaves_its_process_as_it_was")
 @dataclasses.dataclass(frozen=True)
 class SeedsForAll(SoundModel):
-    def train(self, dataset: Dataset, progress: Progress) -> Network:
+    def train(self, dataset: TrainingDataset, progress: Progress) -> Network:
         random.seed(self.seed)
         return super().train(dataset, progress)
 

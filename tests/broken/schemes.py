@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import importlib
 import os
 import secrets
@@ -18,6 +19,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from ppbench.bundle import Array, Tree
+from ppbench.data.dataset import Dataset
 from ppbench.errors import PeerGone, ProtocolError
 from ppbench.party import Party
 from ppbench.scheme import Batch, Role, Scheme, SchemeCard, Task, TaskFacts
@@ -113,6 +115,30 @@ class PreparesAnObject(Sound):
 
     def prepare(self, task: Task) -> Mapping[str, Tree]:
         return {**super().prepare(task), "participant": {1, 2}}
+
+
+@breaks("prepares_for_its_roles")
+@dataclasses.dataclass(frozen=True)
+class PreparesFromTestLabels(Sound):
+    name: ClassVar[str] = "test_labels"  # what is prepared is kept by name
+
+    def prepare(self, task: Task) -> Mapping[str, Tree]:
+        return {**super().prepare(task), "participant": {"labels": self.test_labels(task)}}
+
+    def test_labels(self, task: Task) -> Array:
+        """What it must not find."""
+        labels: Array = task.dataset.test.labels  # type: ignore[attr-defined]
+        return labels
+
+
+@breaks("prepares_for_its_roles")
+@dataclasses.dataclass(frozen=True)
+class SearchesItsProcess(PreparesFromTestLabels):
+    name: ClassVar[str] = "searches_process"
+
+    def test_labels(self, task: Task) -> Array:
+        (whole,) = [found for found in gc.get_objects() if isinstance(found, Dataset)]
+        return whole.test.labels
 
 
 @breaks("prepares_once")

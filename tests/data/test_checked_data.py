@@ -12,7 +12,7 @@ import pytest
 
 from ppbench import cache
 from ppbench.data.checks import checked
-from ppbench.data.dataset import Column, Dataset, DatasetSource, Split
+from ppbench.data.dataset import Column, Dataset, DatasetSource, Split, TrainingDataset
 from ppbench.measure import experiment
 from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.measure.load import model_key
@@ -138,12 +138,22 @@ def test_values_in_another_order_of_bytes_are_turned() -> None:
     assert np.array_equal(samples, good().train.samples[:, ::-1])
 
 
+def test_from_one_split_nobody_reaches_the_other() -> None:
+    """A source may cut both from one array, of which a view would still hold all."""
+    samples, labels = good().train.samples, (np.arange(12) % 3).astype(np.uint8)
+    train, test = Split(samples[:8], labels[:8]), Split(samples[8:], labels[8:])
+    cut = checked("made", dataclasses.replace(good(), train=train, test=test))
+    for split in (cut.train, cut.test):
+        assert split.samples.base is None
+        assert split.labels.base is None
+
+
 def test_a_mistake_is_not_the_end_of_the_other_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PPBENCH_CACHE", str(tmp_path))
     heard: list[str] = []
     prepare_all([job("raises"), job("nan"), job()], lambda what, done, total: heard.append(what))
     assert "fetching faulty" in heard
-    assert cache.lookup("model", model_key(LeastSquares(), good())) is not None
+    assert cache.lookup("model", model_key(LeastSquares(), checked("made", good()).training)) is not None
 
 
 def test_a_model_that_did_not_converge_is_refused_and_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +170,7 @@ class Overflowing(LeastSquares):
 
     name: ClassVar[str] = "overflowing"
 
-    def train(self, dataset: Dataset, progress: Any) -> Network:
+    def train(self, dataset: TrainingDataset, progress: Any) -> Network:
         huge = Linear(np.full((4, 4), 3e38, np.float32), np.zeros(4, np.float32))
         return Network((4,), (huge, huge))
 

@@ -321,32 +321,3 @@ def test_the_cost_holds_that_of_child_processes() -> None:
         return subprocess.run([sys.executable, "-c", code]).returncode
 
     assert cache.cached("model", {}, build).cost.cpu_s >= 0.3
-
-
-def test_the_hash_of_code_follows_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(tmp_path)
-    one, other = tmp_path / "some_scheme.py", tmp_path / "some_training.py"
-    one.write_text("a = 1\nb = 2\n")
-    other.write_text("")
-    names = ("some_scheme", "some_training")
-    first = cache.code(*names)
-    assert cache.code(*names) == first
-    one.write_text("a = 1\n")
-    other.write_text("b = 2\n")
-    moved = cache.code(*names)
-    one.write_text("a = 2\n")
-    assert len({first, moved, cache.code(*names), cache.code("some_scheme")}) == 4
-    assert "some_scheme" not in sys.modules
-
-
-@pytest.mark.parametrize("module", ["ppbench.no_such_module", "sys"])
-def test_a_module_without_a_source_is_an_error(module: str) -> None:
-    with pytest.raises(ModuleNotFoundError, match=module):
-        cache.code(module)
-
-
-def test_a_scheme_in_a_script_has_a_source_too(tmp_path: Path) -> None:
-    script = tmp_path / "scheme.py"
-    script.write_text("from ppbench import cache; print(cache.code(__name__))")
-    done = subprocess.run([sys.executable, str(script)], check=True, capture_output=True, text=True)
-    assert len(done.stdout.strip()) == 16

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ppbench.data.dataset import Dataset
+from ppbench.data.dataset import TrainingDataset
 from ppbench.models.model import Model
 from ppbench.models.network import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Network, ReLU, Square
 from ppbench.models.training import Recipe, fit
@@ -43,7 +43,7 @@ class EveryLayer(Model):
     def check(self, sample_shape: tuple[int, ...]) -> None:
         assert sample_shape == (8, 8)
 
-    def train(self, dataset: Dataset, progress: Progress) -> Network:
+    def train(self, dataset: TrainingDataset, progress: Progress) -> Network:
         random = np.random.default_rng(self.seed)
         return fit(every_layer(random), dataset, Recipe(15, 1e-2), random, progress, what="training every_layer")
 
@@ -60,7 +60,7 @@ class Heavy(Model):
     def check(self, sample_shape: tuple[int, ...]) -> None:
         """Any shape fits."""
 
-    def train(self, dataset: Dataset, progress: Progress) -> Network:
+    def train(self, dataset: TrainingDataset, progress: Progress) -> Network:
         inputs = dataset.train.samples.shape[1]
         weight, bias = np.full((10, inputs), self.weight, np.float32), np.zeros(10, np.float32)
         return Network((inputs,), (Linear(weight, bias), ReLU(), Linear(np.eye(10, dtype=np.float32), bias)))

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ppbench.data.dataset import Dataset
+from ppbench.data.dataset import TrainingDataset
 from ppbench.models.model import Model
 from ppbench.models.network import Conv2d, Linear, Network
 from ppbench.models.square import SquareTutorial
@@ -27,7 +27,7 @@ class ZeroLayer(Model):
         """As the network does."""
         SquareTutorial().check(sample_shape)
 
-    def train(self, dataset: Dataset, progress: Progress) -> Network:
+    def train(self, dataset: TrainingDataset, progress: Progress) -> Network:
         network = SquareTutorial().architecture(dataset.sample_shape, dataset.n_classes)
         layers = list(network.layers)
         layer = layers[self.where]

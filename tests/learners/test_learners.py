@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from ppbench.bundle import Array
-from ppbench.data.dataset import Dataset, DatasetSource, Split, unit
+from ppbench.data.dataset import Dataset, DatasetSource, Split, TrainingDataset, unit
 from ppbench.data.digits import Digits
 from ppbench.errors import ConfigError, ProtocolError
 from ppbench.learners import LEARNERS, Dnn, Knn, Learner, Svm
 from ppbench.learners.roles import LearningCoordinator, PerturbedTraining, PerturbingParticipant, learnt
 from ppbench.measure import experiment
 from ppbench.measure.job import Job, MeasureOptions, TaskOptions
+from ppbench.models.network import Linear, Network
 from ppbench.party import Party
 from ppbench.records import JobRecord
 from ppbench.scheme import Role, SchemeCard, Shard
@@ -155,9 +156,10 @@ class Few(DatasetSource):
 class Zero(LeastSquares):
     """A model for data that cannot be trained on."""
 
-    def train(self, dataset: Dataset, progress: Any) -> Any:
-        clean = dataclasses.replace(dataset, train=dataset.test)
-        return super().train(clean, progress)
+    def train(self, dataset: TrainingDataset, progress: Any) -> Any:
+        n_classes, width = dataset.n_classes, dataset.train.samples.shape[1]
+        weight, bias = np.zeros((n_classes, width), np.float32), np.zeros(n_classes, np.float32)
+        return Network((width,), (Linear(weight, bias),))
 
 
 def run(scheme: PerturbedTraining, folder: Path, data: DatasetSource | None = None, **task: int) -> JobRecord:

@@ -64,7 +64,7 @@ def digits() -> Dataset:
 
 @pytest.fixture(scope="module")
 def classifier(digits: Dataset) -> Network:
-    return Mlp().train(digits, silent)
+    return Mlp().train(digits.training, silent)
 
 
 def random() -> np.random.Generator:
@@ -251,7 +251,7 @@ def test_an_unknown_kind_of_layer() -> None:
 def test_lenet_refuses_other_shapes(digits: Dataset) -> None:
     LeNet().check((28, 28))
     with pytest.raises(ConfigError, match=r"model=lenet.*\(28, 28\).*\(8, 8\).*model=mlp"):
-        LeNet().train(digits, silent)
+        LeNet().train(digits.training, silent)
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_the_mlp_learns_digits(digits: Dataset, classifier: Network) -> None:
 
 def test_training_repeats_with_its_seed_and_leaves_torchs_own_generator_alone(digits: Dataset) -> None:
     state = torch.get_rng_state()
-    first, again, other = (Mlp(seed, (16,), epochs=1).train(digits, silent) for seed in (3, 3, 4))
+    first, again, other = (Mlp(seed, (16,), epochs=1).train(digits.training, silent) for seed in (3, 3, 4))
     assert same(first, again)
     assert not same(first, other)
     assert torch.equal(torch.get_rng_state(), state)
@@ -286,7 +286,7 @@ def test_training_tells_how_far_it_is(digits: Dataset) -> None:
     heard: list[tuple[str, int, int]] = []
     recipe = training.Recipe(epochs=3, max_lr=1e-3, min_steps=0)
     untrained = Network((64,), dense_relu((64, 10), random()))
-    training.fit(untrained, digits, recipe, random(), lambda *event: heard.append(event), what="training")
+    training.fit(untrained, digits.training, recipe, random(), lambda *event: heard.append(event), what="training")
     assert heard == [("training", 1, 3), ("training", 2, 3), ("training", 3, 3)]
 
 
@@ -301,7 +301,7 @@ def test_an_obfnet_keeps_the_accuracy_and_the_classifier(
     digits: Dataset, classifier: Network, hidden: tuple[int, ...]
 ) -> None:
     before = [weight.copy() for weight in weights(classifier)]
-    obfnet = train_obfnet(classifier, digits, hidden, epochs=2, max_lr=2e-3, seed=0, progress=silent)
+    obfnet = train_obfnet(classifier, digits.training, hidden, epochs=2, max_lr=2e-3, seed=0, progress=silent)
     assert all(map(np.array_equal, weights(classifier), before))
     assert obfnet.shapes == ((64,), *[(width,) for width in (*hidden, 64) for _ in range(2)])
     samples = unit(digits.test.samples, 16)

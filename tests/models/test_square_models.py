@@ -61,14 +61,14 @@ def test_options_out_of_range_are_refused(option: str, value: float) -> None:
 
 
 def test_it_learns_and_the_same_seed_gives_the_same_weights(digits: Dataset) -> None:
-    first, second = (CryptoNetsModel().train(digits, silent) for _ in range(2))
+    first, second = (CryptoNetsModel().train(digits.training, silent) for _ in range(2))
     assert accuracy(first, digits.test, digits.sample_max) > 0.9
     pairs = zip(*(bundle.flatten(network.to_tree())[1] for network in (first, second)), strict=True)
     assert all(np.array_equal(one, other) for one, other in pairs)
 
 
 def test_a_limit_scales_logits_and_leaves_labels(digits: Dataset) -> None:
-    wide, narrow = (CryptoNetsModel(logit_limit=limit).train(digits, silent) for limit in (1000.0, 5.0))
+    wide, narrow = (CryptoNetsModel(logit_limit=limit).train(digits.training, silent) for limit in (1000.0, 5.0))
     samples = unit(digits.train.samples, digits.sample_max)
     assert np.abs(wide(samples)).max() > 6
     assert np.abs(narrow(samples)).max() == pytest.approx(5, rel=1e-4)
@@ -85,6 +85,6 @@ def test_on_mnist_they_are_as_good_as_promised(model: Any, least: float, limit: 
         pytest.skip(str(error))
     from ppbench.measure.load import trained
 
-    network = trained(model(), dataset, silent).network
+    network = trained(model(), dataset.training, silent).network
     assert accuracy(network, dataset.test, dataset.sample_max) >= least
     assert largest_logit(network, dataset) <= limit

@@ -97,7 +97,9 @@ def test_what_augments_sees_each_batch_as_floats_and_decides_what_is_learnt() ->
         seen.append((batch.shape[1], float(batch.max())))
         return torch.full_like(batch, generator.random())
 
-    plain, blind = (fit(untrained, digits, RECIPE, random(), silent, what="", augment=a) for a in (None, blank))
+    plain, blind = (
+        fit(untrained, digits.training, RECIPE, random(), silent, what="", augment=a) for a in (None, blank)
+    )
     assert len(seen) == 42
     assert set(seen) == {(64, 1.0)}
     assert accuracy(plain, digits) > 0.5 > 0.2 > accuracy(blind, digits)
@@ -109,7 +111,7 @@ def test_a_gradient_larger_than_the_limit_is_scaled_down() -> None:
 
     def moved(largest: float) -> float:
         recipe = dataclasses.replace(RECIPE, largest_gradient=largest, weight_decay=0)
-        trained = fit(untrained, digits, recipe, random(), silent, what="")
+        trained = fit(untrained, digits.training, recipe, random(), silent, what="")
         return max(float(np.abs(a - b).max()) for a, b in zip(weights(trained), weights(untrained), strict=True))
 
     # Adam divides by the size of the gradients, but never by less than 1e-8.
@@ -123,7 +125,7 @@ def test_batch_normalisation_is_trained_and_then_a_part_of_the_convolution() -> 
     layers = (Conv2d.initial(1, 4, 3, random()), ReLU(), Flatten(), Linear.initial(144, 10, random()))
     untrained = Network((1, 8, 8), layers)
     plain, normalised = (
-        fit(untrained, digits, dataclasses.replace(RECIPE, batch_norm=norm), random(), silent, what="")
+        fit(untrained, digits.training, dataclasses.replace(RECIPE, batch_norm=norm), random(), silent, what="")
         for norm in (False, True)
     )
     assert normalised.shapes == plain.shapes
@@ -136,7 +138,7 @@ def test_the_network_for_a_device_has_the_size_that_it_says() -> None:
     assert network.macs == 207_298
     assert network.shapes[-2:] == ((725,), (10,))
     with pytest.raises(ConfigError, match=r"model=local_cnn takes images.*13 pixels or more.*\(8, 8\).*model=mlp"):
-        LocalCnn().train(Digits().load(), silent)
+        LocalCnn().train(Digits().load().training, silent)
 
 
 def test_the_coordinators_model_is_one_and_the_devices_another(tmp_path: Path) -> None:
@@ -169,4 +171,4 @@ def test_on_mnist_the_network_for_a_device_is_as_good_as_promised() -> None:
         pytest.skip(str(error))
     from ppbench.measure.load import trained
 
-    assert accuracy(trained(LocalCnn(), dataset, silent).network, dataset) >= 0.993
+    assert accuracy(trained(LocalCnn(), dataset.training, silent).network, dataset) >= 0.993

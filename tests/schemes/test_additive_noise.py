@@ -204,8 +204,8 @@ def test_options_out_of_range_are_refused(options: dict[str, Any], reason: str) 
 
 
 def task_with(layers: tuple[Layer, ...], sample_shape: tuple[int, ...] = (8, 8)) -> Task:
-    model = TrainedModel("untrained", Network((64,), layers), np.zeros(0, np.uint8), 0.0, {})
-    return Task(dataclasses.replace(FACTS, sample_shape=sample_shape), Digits().load(), model, silent)
+    model = TrainedModel("untrained", Network((64,), layers), {})
+    return Task(dataclasses.replace(FACTS, sample_shape=sample_shape), Digits().load().training, model, silent)
 
 
 def test_recoveries_that_cannot_go_with_the_task_are_refused() -> None:

@@ -50,7 +50,7 @@ def test_fewer_queries_than_inputs_leave_weights_open() -> None:
 
 
 def split_mlp() -> tuple[LinearLayer, ...]:
-    network = trained(Mlp(hidden=(16,)), Digits().load(), silent).network
+    network = trained(Mlp(hidden=(16,)), Digits().load().training, silent).network
     return split(network)[1]
 
 
@@ -65,7 +65,7 @@ def test_a_participant_steals_the_network_with_its_own_queries(tmp_path: Path) -
     assert record.status == "ok", record.reason
     view = bundle.load(tmp_path / record.folder / "views" / "participant-0.npz")
 
-    network = trained(model, dataset, silent).network
+    network = trained(model, dataset.training, silent).network
     samples = dataset.test.samples / np.float32(dataset.sample_max)
     _, ((inputs, _), _) = observed(view)
     np.testing.assert_array_equal(inputs, samples[:200])

@@ -15,7 +15,7 @@ from scipy import stats  # type: ignore[import-untyped]
 from ppbench import bundle, store
 from ppbench.app.report import write_report
 from ppbench.data.adult import Adult
-from ppbench.data.dataset import Column, Dataset, Split
+from ppbench.data.dataset import Column, Dataset, Split, TrainingDataset
 from ppbench.data.digits import Digits
 from ppbench.errors import ConfigError, ProtocolError
 from ppbench.measure import experiment
@@ -85,9 +85,9 @@ def test_disjoint_queries_share_out_the_cells(n_queries: int) -> None:
     assert queries.any(axis=1).all()
 
 
-def dataset(samples: np.ndarray, columns: tuple[Column, ...] = ()) -> Dataset:
+def dataset(samples: np.ndarray, columns: tuple[Column, ...] = ()) -> TrainingDataset:
     split = Split(samples, np.zeros(len(samples), np.uint8))
-    return Dataset("made", split, split, samples.shape[1:], 16, 2, "", "", columns)
+    return TrainingDataset("made", split, samples.shape[1:], 16, 2, columns)
 
 
 def test_attributes_are_found_by_name() -> None:

@@ -80,9 +80,7 @@ def test_it_serves_one_participant() -> None:
 def task(network: Network) -> Task:
     """The digits, and a network of which nobody asks how good it is."""
     facts = TaskFacts("digits", (8, 8), 16.0, 10, BATCH_SIZE, 1, 0)
-    dataset = Digits().load()
-    answers = np.zeros(len(dataset.test), np.uint8)
-    return Task(facts, dataset, TrainedModel("mine", network, answers, 0.0, {}), silent)
+    return Task(facts, Digits().load().training, TrainedModel("mine", network, {}), silent)
 
 
 class Sigmoid:
@@ -141,45 +139,42 @@ def rescaled(factor: float) -> Network:
     return Network((64,), layers)
 
 
-def answered(network: Network, largest: float = 16.0) -> Task:
-    """The digits with the network's answers; the last test sample has values up to `largest`, and so sets the unit."""
+def stretched(network: Network, largest: float = 16.0) -> Task:
+    """The digits; the last training sample has values up to `largest`, and so sets the unit."""
     given = task(network)
-    samples = given.dataset.test.samples.astype(np.float32)
+    samples = given.dataset.train.samples.astype(np.float32)
     samples[-1] *= largest / samples[-1].max()
     facts = dataclasses.replace(given.facts, sample_max=largest)
-    dataset = dataclasses.replace(given.dataset, test=dataclasses.replace(given.dataset.test, samples=samples))
-    answers = network(facts.unit(samples)).argmax(axis=1).astype(np.uint8)
-    return dataclasses.replace(
-        given, facts=facts, dataset=dataset, model=dataclasses.replace(given.model, answers=answers)
-    )
+    dataset = dataclasses.replace(given.dataset, train=dataclasses.replace(given.dataset.train, samples=samples))
+    return dataclasses.replace(given, facts=facts, dataset=dataset)
 
 
 @pytest.mark.parametrize("scheme", [LEAN, STOCK, Mpc(engine="spu")], ids=["crypten", "stock", "spu"])
 def test_weights_and_samples_too_small_for_the_precision_are_refused(scheme: Mpc) -> None:
-    scheme.check(answered(rescaled(1)))
+    scheme.check(stretched(rescaled(1)))
     refused = rf"scheme\.precision_bits={scheme.precision}: \d+% of the labels would not be the model's, because layer"
     with pytest.raises(ConfigError, match=rf"{refused} [02] of the model multiplies inputs of about .* by weights"):
-        scheme.check(answered(rescaled(1e-6)))
+        scheme.check(stretched(rescaled(1e-6)))
     with pytest.raises(
         ConfigError, match=rf"{refused} [02] .*; no precision that is allowed is enough: scale the features"
     ):
-        scheme.check(answered(rescaled(1), largest=16e6))
+        scheme.check(stretched(rescaled(1), largest=16e6))
 
 
 def test_a_precision_that_is_enough_is_told() -> None:
     with pytest.raises(ConfigError, match=r"; (\d+) bits for values and \1 for weights are enough") as refusal:
-        Mpc(precision_bits=8).check(answered(rescaled(4e-3)))
+        Mpc(precision_bits=8).check(stretched(rescaled(4e-3)))
     told = re.search(r"; (\d+) bits", str(refusal.value))
     assert told
-    Mpc(precision_bits=int(told[1])).check(answered(rescaled(4e-3)))
+    Mpc(precision_bits=int(told[1])).check(stretched(rescaled(4e-3)))
 
 
 @pytest.mark.parametrize("scheme", [LEAN, STOCK, Mpc(engine="spu")], ids=["crypten", "stock", "spu"])
 def test_the_last_sample_too_is_looked_at(scheme: Mpc) -> None:
-    given = answered(rescaled(1))
-    samples = given.dataset.test.samples.copy()
+    given = stretched(rescaled(1))
+    samples = given.dataset.train.samples.copy()
     samples[-1] = 16e9
-    dataset = dataclasses.replace(given.dataset, test=dataclasses.replace(given.dataset.test, samples=samples))
+    dataset = dataclasses.replace(given.dataset, train=dataclasses.replace(given.dataset.train, samples=samples))
     with pytest.raises(ConfigError, match=r"scheme\.precision_bits=.* bits behind the point"):
         scheme.check(dataclasses.replace(given, dataset=dataset))
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ppbench.bundle import Array
-from ppbench.data.dataset import Dataset, unit
+from ppbench.data.dataset import TrainingDataset, unit
 from ppbench.errors import ConfigError
 from ppbench.models.model import Model
 from ppbench.models.network import Linear, Network
@@ -28,7 +28,7 @@ class LeastSquares(Model):
     def check(self, sample_shape: tuple[int, ...]) -> None:
         """Any shape fits."""
 
-    def train(self, dataset: Dataset, progress: Progress) -> Network:
+    def train(self, dataset: TrainingDataset, progress: Progress) -> Network:
         """Solve the normal equations."""
         samples = unit(dataset.train.samples, dataset.sample_max)
         inputs = np.hstack([samples, np.ones((len(samples), 1), np.float32)])
