@@ -24,7 +24,7 @@ from ppbench.errors import PeerGone, PpbenchError, ProtocolError, message
 from ppbench.launch import enter
 from ppbench.launch.reports import Counts, EngineSocket, StageReport, Traffic
 from ppbench.meter import Meter
-from ppbench.party import Party, role_of
+from ppbench.party import Leaving, Party, role_of
 from ppbench.plugin import resolve
 from ppbench.process import die_with_parent
 from ppbench.scheme import COORDINATOR, PARTICIPANT, Batch, Role, Scheme, Shard, TaskFacts
@@ -58,11 +58,12 @@ class Host:
         self._shard: Shard | None = None
         self._scheme: Scheme | None = None
         self._interfaces: dict[str, str] = {}
+        self._connections: list[Connection] = []
         self._party: Party
         self._role: Role[Any]
 
     def run(self) -> bool:
-        """Follow the harness to its release; False if this party failed, which the harness has been told."""
+        """Follow the harness to its release; False if this party failed or left, which the harness has been told."""
         words: dict[str, Callable[[Tree], Tree]] = {
             "spec": self._spec,
             "load": self._load,
@@ -78,9 +79,20 @@ class Host:
                 self._say("done", words[word](tree))
                 if word == "release":
                     return True
-        except Exception as error:
-            self._fail(error)
+        # `sys.exit` too is this party's end alone: others may live in this process.
+        except BaseException as error:
+            self._end(error)
             return False
+
+    def _end(self, error: BaseException) -> None:
+        """Tell the harness why, and hang up on everybody else, who may wait for this party."""
+        if isinstance(error, Leaving):
+            with contextlib.suppress(PpbenchError):
+                self._say("left")
+        else:
+            self._fail(error)
+        for connection in self._connections:
+            connection.close()
 
     def _say(self, word: str, tree: Tree = None) -> None:
         with self._control_lock:
@@ -113,12 +125,11 @@ class Host:
         self._interfaces = spec["interfaces"]
         self._role = scheme.roles[role_of(name)](scheme)
         path, view = CriticalPath(), View() if spec["record_view"] else None
-        connections: list[Connection] = []
         on_path = _on_critical_path(scheme)
         channels = {}
         for peer, sock in self._meet(name, spec).items():
             counted = on_path[role_of(peer)] and on_path[role_of(name)]
-            channels[peer] = Channel(peer, Connection(sock, connections), path if counted else None, view)
+            channels[peer] = Channel(peer, Connection(sock, self._connections), path if counted else None, view)
         facts = dict(spec["task"], sample_shape=tuple(spec["task"]["sample_shape"]))
         self._party = Party(name, TaskFacts(**facts), channels, path, view, self._own_process, spec["hosts"])
         return None
@@ -217,9 +228,9 @@ class Host:
         def serve() -> None:
             try:
                 self._role.serve(self._party)
-            except Exception as error:
+            except BaseException as error:
                 if not self._party.released:
-                    self._fail(error)
+                    self._end(error)
 
         self._serving = threading.Thread(target=serve, daemon=True)
         self._serving.start()

@@ -55,7 +55,7 @@ class Parties:
         self.facts = facts
         self.names = _names(scheme, facts.n_participants)
         self.dropped: dict[str, str] = {}
-        """Participants that died where the card allows it -> how."""
+        """Participants that died, failed or left where the card allows it -> in which stage and how."""
         self.published: dict[str, dict[str, Array]] = {}
         """Party -> name -> the last result that it published by this name, up to the end of the last stage."""
         self._groups = _groups(self.names, participants_per_process)
@@ -222,9 +222,8 @@ class Parties:
                     replies[name] = tree
                     continue
                 serving.discard(name)
-                if kind == "died" and self.scheme.card.tolerates_dropouts and role_of(name) == PARTICIPANT:
-                    self.dropped[name] = text
-                    self._wire.end(name)
+                if kind != "garbled" and self._may_drop_out(name):
+                    self._drop(name, text)
                 else:
                     failures.append((kind == "follows", f"{name} failed in {self._stage}: {text}"))
             if failures:
@@ -243,21 +242,25 @@ class Parties:
         return {name for name in self.living if self.scheme.roles[role_of(name)].takes_part_in("serve")}
 
     def _hear(self, name: str, reply: str) -> tuple[str, str, Tree]:
-        """What came from a party: ("waits" | "replied" | "follows" | "failed" | "died", reason, tree)."""
+        """What came from a party: what happened, reason, tree.
+
+        What happened is `waits`, `replied`, `left`, `failed`, `follows` if it failed for want of a peer, `died`, or
+        `garbled` where it says what no party says.
+        """
         inbox = self._inboxes[name]
         try:
             words = inbox.arrived()
         except ProtocolError as error:
-            return "failed", str(error), None
+            return "garbled", str(error), None
         # A role that serves may fail while its party replies: both words are here, and the failure counts.
         for word, tree in sorted(words, key=lambda said: said[0] != "failed"):
             if word == "failed":
                 return ("follows" if tree["follows"] else "failed"), tree["reason"] + told(self._wire.log(name)), None
             if word == reply:
                 return "replied", "", tree
-            return "failed", f"it said '{word}' instead of '{reply}'", None
+            return "garbled", f"it said '{word}' instead of '{reply}'", None
         if inbox.connection.ended:
-            return "died", self._wire.state(name, wait_s=1.0) + self._wire.traceback(name), None
+            return "died", self._ending(name) + self._wire.traceback(name), None
         return "waits", "", None
 
     def _readable(self, names: set[str], timeout_s: float) -> list[str]:
@@ -271,6 +274,19 @@ class Parties:
         # One that owes no word, such as a dealer, may be what the others wait for.
         owing, states = set(awaited), {name: self._wire.state(name) for name in sorted(self.living, key=rank)}
         told = ", ".join(f"{name} ({state})" for name, state in states.items() if name in owing or state == "stopped")
+    def _may_drop_out(self, name: str) -> bool:
+        """Once all have met: before that, others wait for it."""
+        return self.scheme.card.tolerates_dropouts and role_of(name) == PARTICIPANT and self._stage != "start"
+
+    def _drop(self, name: str, how: str) -> None:
+        self.dropped[name] = f"dropped out in {self._stage}: {how}"
+        if all(member in self.dropped for member in self._group_of(name)):
+            self._wire.end(name)
+
+    def _group_of(self, name: str) -> list[str]:
+        """All parties of one process."""
+        return next(group for group in self._groups if name in group)
+
         return JobFailed(f"the deadline of {self._deadline_s:g} s passed in {self._stage}, waiting for {told}")
 
 
@@ -288,9 +304,18 @@ def _names(scheme: Scheme, n_participants: int) -> list[str]:
 def _groups(names: Sequence[str], participants_per_process: int) -> list[list[str]]:
     participants = [name for name in names if role_of(name) == PARTICIPANT]
     alone = [[name] for name in names if role_of(name) != PARTICIPANT]
+            if word == "left":
+                allowed = "" if self._may_drop_out(name) else ", which the card does not tolerate"
+                return "left", f"it left{allowed}", None
     step = participants_per_process
     return alone + [participants[i : i + step] for i in range(0, len(participants), step)]
 
 
 def _listed(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
+    def _ending(self, name: str) -> str:
+        """How a party ended that has hung up; who shares its process ends with it, whoever of them was at fault."""
+        how = self._wire.state(name, wait_s=1.0)
+        neighbours = [member for member in self._group_of(name) if member != name]
+        return f"{how}, in one process with {', '.join(neighbours)}" if neighbours else how
+
