@@ -29,6 +29,8 @@ def run_job(job: Job, results_dir: Path, resume: bool, display: Display) -> JobR
         return done
     record = experiment.run(job, results_dir, display)
     display.finished(f"{job.title}: {_outcome(record)}")
+    for line in record.dropouts:
+        display.note(f"  {line}")
     return record
 
 

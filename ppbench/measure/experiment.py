@@ -30,6 +30,7 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
     origin = provenance(job)
     measured: list[Record] = []
     machines: dict[str, Machine] = {}
+    dropouts: list[str] = []
     status: Status = "ok"
     reason = ""
     try:
@@ -47,7 +48,7 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
         if job.scheme.takes_part_in("train"):
             measured += scoring.training_set(start.task)
         for process in range(job.measure.processes):
-            measured += _measure(job, start, owned, process, folder, machines, progress)
+            measured += _measure(job, start, owned, process, folder, machines, dropouts, progress)
         measured += scoring.steps(job.scheme, measured)
         measured += scoring.calibration(pooled(before, _host_rates(job)))
         if job.measure.view_batches:
@@ -73,6 +74,7 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
         config=job.to_config(),
         status=status,
         reason=reason,
+        dropouts=dropouts,
         provenance=origin.model_copy(update={"machines": machines}),
         records=measured,
     )
@@ -93,6 +95,7 @@ def _measure(
     process: int,
     folder: Path,
     machines: dict[str, Machine],
+    dropouts: list[str],
     progress: Progress,
 ) -> Iterator[Record]:
     """One fresh set of processes through all stages, the online stage with its warm-up and all repetitions."""
@@ -110,6 +113,7 @@ def _measure(
                 yield from scoring.answers(readings, start.task, owned, process, repetition)
         parties.release()
         yield from scoring.dropouts(parties.dropped, process)
+        dropouts += [f"{name} {parties.dropped[name]}" for name in parties.names if name in parties.dropped]
     for name, results in parties.published.items():
         bundle.save(folder / "published" / f"{name}.npz", results)
     yield from scoring.published(job.scheme, start.task, parties.published, process)

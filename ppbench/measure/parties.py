@@ -18,7 +18,7 @@ from ppbench.launch.relay import Shape
 from ppbench.launch.reports import Counts, StageReport
 from ppbench.launch.wire import told
 from ppbench.launch.wires import WIRES
-from ppbench.measure.readings import Reading, counts_move, engine_traffic, reading
+from ppbench.measure.readings import Reading, counts_move, engine_traffic, reading, reading_of_dropped
 from ppbench.party import participant_name, role_of
 from ppbench.plugin import target_of
 from ppbench.process import Interpreter
@@ -125,8 +125,9 @@ class Parties:
         engines = engine_traffic(before, self._counts)
         return {
             name: reading(done[name], before[name], self._counts[name], engines.get(name, {}))
-            for name in done
             if name in self._counts
+            else reading_of_dropped(name, done.get(name), before, self._counts)
+            for name in words
         }
 
     def _settled(self) -> dict[str, Counts]:

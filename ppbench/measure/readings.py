@@ -16,6 +16,8 @@ class Reading:
     """With the cost of serving, where the party serves."""
     traffic: Mapping[str, Traffic]
     """By peer, in this stage."""
+    dropped_out: bool = False
+    """Whether the party did not come to its end: nobody has told what it cost."""
 
 
 def reading(report: StageReport, before: Counts, after: Counts, engines: Mapping[str, Traffic]) -> Reading:
@@ -27,6 +29,18 @@ def reading(report: StageReport, before: Counts, after: Counts, engines: Mapping
     for peer, engine in engines.items():
         traffic[peer] = traffic[peer].with_engine(engine) if peer in traffic else engine
     return Reading(report, traffic)
+
+
+def reading_of_dropped(
+    name: str, report: StageReport | None, before: Mapping[str, Counts], after: Mapping[str, Counts]
+) -> Reading:
+    """Of a participant that counts no more: what its peers counted, and what it reported if it lived to the end."""
+    traffic = {
+        peer: counts.channels[name].since(before[peer].channels[name]).mirrored()
+        for peer, counts in after.items()
+        if name in counts.channels
+    }
+    return Reading(report or StageReport(), traffic, dropped_out=report is None)
 
 
 def engine_traffic(before: Mapping[str, Counts], after: Mapping[str, Counts]) -> dict[str, dict[str, Traffic]]:

@@ -44,7 +44,8 @@ def costs(
             return Record(stage=stage, metric=metric, value=value, unit=unit, **at, **more)  # type: ignore[arg-type]
 
         report = reading.report
-        for metric, value in (*vars(report.cost).items(), ("channel_cpu_s", report.channel_cpu_s)):
+        spent = {} if reading.dropped_out else {**vars(report.cost), "channel_cpu_s": report.channel_cpu_s}
+        for metric, value in spent.items():
             if metric != "cpu_s" or report.cpu_is_known:
                 yield record(metric, value, unit_of(metric))
         if report.engine_bytes is not None:
@@ -180,7 +181,7 @@ def training_set(task: Task) -> Iterator[Record]:
 
 
 def dropouts(dropped: Mapping[str, str], process: int) -> Iterator[Record]:
-    """The participants that died where the scheme tolerates it."""
+    """The participants that dropped out where the scheme tolerates it."""
     for party in dropped:
         yield Record(stage="job", metric="dropped", value=1, unit="1", party=party, process=process)
 
