@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,7 +23,7 @@ def _leave(party: Party) -> None:
     party.leave()
 
 
-ENDS = {**FAULTS, "leave": _leave, "sys.exit": lambda party: sys.exit(3)}
+ENDS: Mapping[str, Callable[[Party], Any]] = {**FAULTS, "leave": _leave, "sys.exit": lambda party: sys.exit(3)}
 
 
 class Participant(Role["DropsOut"]):
