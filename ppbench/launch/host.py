@@ -237,11 +237,14 @@ class Host:
 
     def _count(self, tree: Tree) -> Tree:
         """Counters since the run began, read while nobody sends; and a serving party's cost of the stage."""
-        channels = {}
+        channels: dict[str, Traffic] = {}
+        waiting: dict[str, int] = {}
         known = {self._control.fileno()}
         packets = interfaces.counted(self._interfaces) if self._interfaces else {}
         for peer, channel in self._party.channels.items():
             known.add(channel.connection.fileno())
+            if not (self._serving and self._serving.is_alive()):  # whose thread may be reading
+                waiting[peer] = channel.connection.waiting()
             payload = channel.payload()
             channels[peer] = Traffic(
                 **vars(channel.counts),
@@ -253,6 +256,7 @@ class Host:
         return Counts(
             channels=channels,
             unacknowledged=interfaces.unacknowledged() if packets else 0,
+            waiting=waiting,
             engine=self._engine_sockets(known) if self._party.uses_engine else [],
             serving=self._cost_of_serving() if self._serving else None,
         ).to_tree()

@@ -132,6 +132,8 @@ class Counts(_Told):
     engine: list[EngineSocket] = dataclasses.field(default_factory=list)
     serving: StageReport | None = None
     """What a party that serves has cost in the stage up to now."""
+    waiting: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Peer -> messages from it that are here and that no role has taken; not told while a party serves."""
 
     @classmethod
     def from_tree(cls, tree: Tree) -> Counts:
@@ -139,6 +141,7 @@ class Counts(_Told):
         return cls(
             channels={peer: Traffic(**count) for peer, count in tree["channels"].items()},
             unacknowledged=tree["unacknowledged"],
+            waiting=tree["waiting"],
             engine=[EngineSocket(**socket) for socket in tree["engine"]],
             serving=None if tree["serving"] is None else StageReport.from_tree(tree["serving"]),
         )

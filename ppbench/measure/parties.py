@@ -18,7 +18,14 @@ from ppbench.launch.relay import Shape
 from ppbench.launch.reports import Counts, StageReport
 from ppbench.launch.wire import told
 from ppbench.launch.wires import WIRES
-from ppbench.measure.readings import Reading, counts_move, engine_traffic, reading, reading_of_dropped
+from ppbench.measure.readings import (
+    Reading,
+    counts_move,
+    disagreement,
+    engine_traffic,
+    reading,
+    reading_of_dropped,
+)
 from ppbench.party import participant_name, role_of
 from ppbench.plugin import target_of
 from ppbench.process import Interpreter
@@ -30,6 +37,8 @@ _ROOT_CAUSE_S = 3.0
 _SETTLES_S = 2.0
 _STANDS_STILL_S = 0.02
 """Counts that are the same after so long have settled: a thread that had to send has had a core by then."""
+_AGREES_S = 3.0
+"""Two ends of a channel that still count differently after so long will not agree any more."""
 
 
 class JobFailed(PpbenchError):
@@ -134,16 +143,19 @@ class Parties:
         """The counts at a barrier, once all that was sent before it has arrived.
 
         Those who serve may have to read it yet, engines to say that they have, and the kernel to acknowledge it: none
-        of this is to count as another stage's.
+        of this is to count as another stage's. Raises JobFailed if two ends of a channel count differently.
         """
-        until_s = time.monotonic() + _SETTLES_S
+        began_s = time.monotonic()
         before: Mapping[str, Counts] = {}
         while True:
             told = self._ask("count", dict.fromkeys(self.living))
             counts = {name: Counts.from_tree(tree) for name, tree in told.items()}
-            behind = self._is_behind(counts)
-            if not (behind or counts_move(before, counts)) or time.monotonic() > until_s:
+            behind, wrong = self._is_behind(counts), disagreement(self._counts, counts)
+            taken_s = time.monotonic() - began_s
+            if not wrong and (taken_s > _SETTLES_S or not (behind or counts_move(before, counts))):
                 return counts
+            if wrong and taken_s > _AGREES_S:
+                raise JobFailed(f"{wrong[0]} failed in {self._stage}: {wrong[1]}")
             before = {} if behind else counts
             # To be asked costs those who serve CPU time of the stage.
             time.sleep(0.001 if behind else _STANDS_STILL_S)
@@ -236,6 +248,19 @@ class Parties:
             raise JobFailed(min(failures)[1])
         return replies
 
+    def _may_drop_out(self, name: str) -> bool:
+        """Once all have met: before that, others wait for it."""
+        return self.scheme.card.tolerates_dropouts and role_of(name) == PARTICIPANT and self._stage != "start"
+
+    def _drop(self, name: str, how: str) -> None:
+        self.dropped[name] = f"dropped out in {self._stage}: {how}"
+        if all(member in self.dropped for member in self._group_of(name)):
+            self._wire.end(name)
+
+    def _group_of(self, name: str) -> list[str]:
+        """All parties of one process."""
+        return next(group for group in self._groups if name in group)
+
     def _serving(self) -> set[str]:
         """Those who may fail at any time, also while no word is awaited from them."""
         if self._stage in ("start", "release"):
@@ -257,12 +282,21 @@ class Parties:
         for word, tree in sorted(words, key=lambda said: said[0] != "failed"):
             if word == "failed":
                 return ("follows" if tree["follows"] else "failed"), tree["reason"] + told(self._wire.log(name)), None
+            if word == "left":
+                allowed = "" if self._may_drop_out(name) else ", which the card does not tolerate"
+                return "left", f"it left{allowed}", None
             if word == reply:
                 return "replied", "", tree
             return "garbled", f"it said '{word}' instead of '{reply}'", None
         if inbox.connection.ended:
             return "died", self._ending(name) + self._wire.traceback(name), None
         return "waits", "", None
+
+    def _ending(self, name: str) -> str:
+        """How a party ended that has hung up; who shares its process ends with it, whoever of them was at fault."""
+        how = self._wire.state(name, wait_s=1.0)
+        neighbours = [member for member in self._group_of(name) if member != name]
+        return f"{how}, in one process with {', '.join(neighbours)}" if neighbours else how
 
     def _readable(self, names: set[str], timeout_s: float) -> list[str]:
         poller = select.poll()
@@ -275,19 +309,6 @@ class Parties:
         # One that owes no word, such as a dealer, may be what the others wait for.
         owing, states = set(awaited), {name: self._wire.state(name) for name in sorted(self.living, key=rank)}
         told = ", ".join(f"{name} ({state})" for name, state in states.items() if name in owing or state == "stopped")
-    def _may_drop_out(self, name: str) -> bool:
-        """Once all have met: before that, others wait for it."""
-        return self.scheme.card.tolerates_dropouts and role_of(name) == PARTICIPANT and self._stage != "start"
-
-    def _drop(self, name: str, how: str) -> None:
-        self.dropped[name] = f"dropped out in {self._stage}: {how}"
-        if all(member in self.dropped for member in self._group_of(name)):
-            self._wire.end(name)
-
-    def _group_of(self, name: str) -> list[str]:
-        """All parties of one process."""
-        return next(group for group in self._groups if name in group)
-
         return JobFailed(f"the deadline of {self._deadline_s:g} s passed in {self._stage}, waiting for {told}")
 
 
@@ -305,18 +326,9 @@ def _names(scheme: Scheme, n_participants: int) -> list[str]:
 def _groups(names: Sequence[str], participants_per_process: int) -> list[list[str]]:
     participants = [name for name in names if role_of(name) == PARTICIPANT]
     alone = [[name] for name in names if role_of(name) != PARTICIPANT]
-            if word == "left":
-                allowed = "" if self._may_drop_out(name) else ", which the card does not tolerate"
-                return "left", f"it left{allowed}", None
     step = participants_per_process
     return alone + [participants[i : i + step] for i in range(0, len(participants), step)]
 
 
 def _listed(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-    def _ending(self, name: str) -> str:
-        """How a party ended that has hung up; who shares its process ends with it, whoever of them was at fault."""
-        how = self._wire.state(name, wait_s=1.0)
-        neighbours = [member for member in self._group_of(name) if member != name]
-        return f"{how}, in one process with {', '.join(neighbours)}" if neighbours else how
-

@@ -63,6 +63,44 @@ def engine_traffic(before: Mapping[str, Counts], after: Mapping[str, Counts]) ->
     return traffic
 
 
+def disagreement(before: Mapping[str, Counts], after: Mapping[str, Counts]) -> tuple[str, str] | None:
+    """A party whose counts of a channel are not its peer's, and how they differ; None if all agree.
+
+    Nothing is received that was not sent, and what was sent was received, or waits where it has come to; no count is
+    less than at the barrier before. Who has dropped out has no counts, and nobody's are held against them.
+    """
+    for name, counts in after.items():
+        for peer, traffic in counts.channels.items():
+            was = before[name].channels[peer] if name in before else None
+            for metric, now in _channel_counts(traffic).items():
+                least = _channel_counts(was)[metric] if was else 0
+                if now < least:
+                    return name, f"it counts {now} {metric} with {peer}, and {least} before"
+            if peer in after and (told := _differs(name, traffic, peer, after[peer])):
+                return name, told
+    return None
+
+
+def _differs(name: str, traffic: Traffic, peer: str, there: Counts) -> str | None:
+    """What one party sent, against what its peer received of it."""
+    received = there.channels[name]
+    n_waiting = there.waiting.get(name, 0)
+    # What the kernel counts has come, taken or not; so has the last byte of a frame that is taken.
+    for what, sent, taken, is_exact in (
+        ("messages", traffic.messages_sent, received.messages_received + n_waiting, True),
+        ("message bytes", traffic.message_bytes_sent, received.message_bytes_received, not n_waiting),
+        ("payload bytes", traffic.payload_bytes_sent, received.payload_bytes_received, True),
+    ):
+        if sent < taken or (is_exact and sent != taken):
+            waits = f", of which {n_waiting} wait to be taken" if what == "messages" and n_waiting else ""
+            return f"it counts {sent} {what} sent to {peer}, which counts {taken} received{waits}"
+    return None
+
+
+def _channel_counts(traffic: Traffic) -> dict[str, int]:
+    return {name: value for name, value in vars(traffic).items() if isinstance(value, int)}
+
+
 def counts_move(before: Mapping[str, Counts], after: Mapping[str, Counts]) -> bool:
     """Whether the counts of some parties, asked for one after the other, may still change while no role sends.
 

@@ -123,6 +123,14 @@ class Connection:
         if isinstance(self._end, ProtocolError):
             raise ProtocolError(str(self._end))
 
+    def waiting(self) -> int:
+        """How many whole frames are here that nobody has received, after reading all that has come."""
+        n_read = -1
+        while n_read != self.frame_bytes_received:
+            n_read = self.frame_bytes_received
+            self._drain_in_passing()
+        return len(self._frames)
+
     def payload(self) -> PayloadBytes:
         """TCP payload both ways: the kernel's count where it keeps one, else that of the frames."""
         if self.socket.family != socket.AF_UNIX and (counted := tcp_info(self.socket)):
