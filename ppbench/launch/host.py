@@ -257,6 +257,7 @@ class Host:
             channels=channels,
             unacknowledged=interfaces.unacknowledged() if packets else 0,
             waiting=waiting,
+            has_engine=self._party.uses_engine,
             engine=self._engine_sockets(known) if self._party.uses_engine else [],
             serving=self._cost_of_serving() if self._serving else None,
         ).to_tree()

@@ -134,6 +134,8 @@ class Counts(_Told):
     """What a party that serves has cost in the stage up to now."""
     waiting: dict[str, int] = dataclasses.field(default_factory=dict)
     """Peer -> messages from it that are here and that no role has taken; not told while a party serves."""
+    has_engine: bool = False
+    """Whether the party has said that an engine of its opens sockets."""
 
     @classmethod
     def from_tree(cls, tree: Tree) -> Counts:
@@ -142,6 +144,7 @@ class Counts(_Told):
             channels={peer: Traffic(**count) for peer, count in tree["channels"].items()},
             unacknowledged=tree["unacknowledged"],
             waiting=tree["waiting"],
+            has_engine=tree["has_engine"],
             engine=[EngineSocket(**socket) for socket in tree["engine"]],
             serving=None if tree["serving"] is None else StageReport.from_tree(tree["serving"]),
         )

@@ -113,6 +113,7 @@ def _measure(
                 yield from scoring.answers(readings, start.task, owned, process, repetition)
         parties.release()
         yield from scoring.dropouts(parties.dropped, process)
+        yield from scoring.witnessed(parties.names, parties.seen_from_outside, process)
         dropouts += [f"{name} {parties.dropped[name]}" for name in parties.names if name in parties.dropped]
     for name, results in parties.published.items():
         bundle.save(folder / "published" / f"{name}.npz", results)

@@ -26,6 +26,7 @@ from ppbench.measure.readings import (
     reading,
     reading_of_dropped,
 )
+from ppbench.measure.witness import Witness
 from ppbench.party import participant_name, role_of
 from ppbench.plugin import target_of
 from ppbench.process import Interpreter
@@ -87,6 +88,8 @@ class Parties:
             controls = self._wire.start(self._groups, self._ends_at_s)
             self._inboxes = {name: control.Inbox(controls[name]) for name in self.names}
             self._introduce()
+            self._witness = Witness(self._wire, self._groups, {name: len(self._peers(name)) for name in self.names})
+            self._refuse(self._witness.objection_at_start())
             self._counts = self._settled()
         except TimeoutError:
             late = self._late(self.names)
@@ -113,6 +116,11 @@ class Parties:
         return self._wire.machines()
 
     @property
+    def seen_from_outside(self) -> set[str]:
+        """The parties whose CPU, memory and sockets the harness holds against what they say."""
+        return self._witness.seen
+
+    @property
     def living(self) -> list[str]:
         """The parties that have not dropped out."""
         return [name for name in self.names if name not in self.dropped]
@@ -121,23 +129,33 @@ class Parties:
         """Give each party the samples and the shard it owns, before any stage. Raises JobFailed."""
         nothing = {"samples": None, "shard": None}
         self._ask("load", {name: {**nothing, **owned.get(name, {})} for name in self.living})
+        self._witness.begins()
 
     def stage(self, stage: str, trees: Mapping[str, Tree] | None = None) -> dict[str, Reading]:
         """Run one stage to its barrier, with a tree for each party, and read what it cost. Raises JobFailed."""
         self._stage = stage
         words = {name: {"stage": stage, **((trees or {}).get(name) or {})} for name in self.living}
         done = {name: StageReport.from_tree(tree) for name, tree in self._ask("stage", words).items()}
+        self._witness.stage_ended()
         for name, report in done.items():
             if report.published:
                 self.published.setdefault(name, {}).update(report.published)
         before, self._counts = self._counts, self._settled()
         engines = engine_traffic(before, self._counts)
-        return {
+        readings = {
             name: reading(done[name], before[name], self._counts[name], engines.get(name, {}))
             if name in self._counts
             else reading_of_dropped(name, done.get(name), before, self._counts)
             for name in words
         }
+        self._refuse(self._witness.objection(stage, readings, self._counts))
+        self._witness.begins()
+        return readings
+
+    def _refuse(self, objection: str | None) -> None:
+        """Raises JobFailed if there is one."""
+        if objection:
+            raise JobFailed(objection)
 
     def _settled(self) -> dict[str, Counts]:
         """The counts at a barrier, once all that was sent before it has arrived.
@@ -178,7 +196,7 @@ class Parties:
         secret = os.urandom(32)
         specs: dict[str, Tree] = {}
         for name in self.names:
-            peers = [b if a == name else a for a, b in self._pairs if name in (a, b)]
+            peers = self._peers(name)
             specs[name] = {
                 "party": name,
                 "scheme": target_of(type(self.scheme)),
@@ -201,6 +219,10 @@ class Parties:
                 for name in self.names
             },
         )
+
+    def _peers(self, name: str) -> list[str]:
+        """Those with whom a party has a channel."""
+        return [b if a == name else a for a, b in self._pairs if name in (a, b)]
 
     def _ask(self, word: str, trees: Mapping[str, Tree], reply: str = "done") -> dict[str, Tree]:
         """Say a word to some parties and wait until each has replied, dropped out, or one has failed."""
