@@ -38,6 +38,8 @@ _ROOT_CAUSE_S = 3.0
 _SETTLES_S = 2.0
 _STANDS_STILL_S = 0.02
 """Counts that are the same after so long have settled: a thread that had to send has had a core by then."""
+_OF_A_STAGE = ("stage", "count")
+"""The words after which parties owe an account of what they have spent."""
 _AGREES_S = 3.0
 """Two ends of a channel that still count differently after so long will not agree any more."""
 
@@ -79,6 +81,7 @@ class Parties:
         self._inboxes: dict[str, control.Inbox] = {}
         self._counts: dict[str, Counts] = {}
         self._stage = "start"
+        self._witness = Witness(self._wire)
 
     def __enter__(self) -> Parties:
         """Start all parties and join them. Raises JobFailed, or UnavailableError if a device is not here."""
@@ -88,8 +91,7 @@ class Parties:
             controls = self._wire.start(self._groups, self._ends_at_s)
             self._inboxes = {name: control.Inbox(controls[name]) for name in self.names}
             self._introduce()
-            self._witness = Witness(self._wire, self._groups, {name: len(self._peers(name)) for name in self.names})
-            self._refuse(self._witness.objection_at_start())
+            self._refuse(self._witness.begins(self._groups, {name: len(self._peers(name)) for name in self.names}))
             self._counts = self._settled()
         except TimeoutError:
             late = self._late(self.names)
@@ -129,7 +131,6 @@ class Parties:
         """Give each party the samples and the shard it owns, before any stage. Raises JobFailed."""
         nothing = {"samples": None, "shard": None}
         self._ask("load", {name: {**nothing, **owned.get(name, {})} for name in self.living})
-        self._witness.begins()
 
     def stage(self, stage: str, trees: Mapping[str, Tree] | None = None) -> dict[str, Reading]:
         """Run one stage to its barrier, with a tree for each party, and read what it cost. Raises JobFailed."""
@@ -149,7 +150,7 @@ class Parties:
             for name in words
         }
         self._refuse(self._witness.objection(stage, readings, self._counts))
-        self._witness.begins()
+        self._witness.barrier_ended()
         return readings
 
     def _refuse(self, objection: str | None) -> None:
@@ -232,9 +233,12 @@ class Parties:
                     control.send(self._inboxes[name].connection, word, tree, self._ends_at_s)
                 except PeerGone:
                     continue  # its end is read, and judged, below
-            return self._replies(set(trees), reply)
+            replies = self._replies(set(trees), reply)
         except TimeoutError:
             raise self._late(trees) from None
+        if word not in _OF_A_STAGE:
+            self._witness.barrier_ended()
+        return replies
 
     def _replies(self, awaited: set[str], reply: str) -> dict[str, Tree]:
         replies: dict[str, Tree] = {}

@@ -52,18 +52,9 @@ class _Process:
 class Witness:
     """Looks at the processes of one run that the harness started."""
 
-    def __init__(self, wire: Wire, groups: Sequence[Sequence[str]], n_channels: Mapping[str, int]) -> None:
-        """`groups`: the parties of each process; `n_channels`: how many channels each of them has.
-
-        To be made when all parties have met, and before any role runs.
-        """
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
         self._processes: list[_Process] = []
-        self._n_channels = n_channels
-        for group in groups:
-            if (pid := wire.pid(group[0])) is not None:
-                with contextlib.suppress(OSError):
-                    charged_whole = len(group) == 1 or wire.threads == 1
-                    self._processes.append(_Process(group, pid, outside.socket_names(pid), charged_whole))
 
     @property
     def seen(self) -> set[str]:
@@ -72,8 +63,26 @@ class Witness:
 
     # A process that has ended raises OSError, and who listens to its parties finds out.
 
-    def begins(self) -> None:
-        """A barrier is over."""
+    def begins(self, groups: Sequence[Sequence[str]], n_channels: Mapping[str, int]) -> str | None:
+        """All parties have met and no role has run; what is wrong in a process, in words, or None.
+
+        `groups` are the parties of each process, `n_channels` is how many channels each of them has. A process that
+        cannot be looked at is left out.
+        """
+        for group in groups:
+            if (pid := self._wire.pid(group[0])) is not None:
+                with contextlib.suppress(OSError):
+                    charged_whole = len(group) == 1 or self._wire.threads == 1
+                    self._processes.append(_Process(group, pid, outside.socket_names(pid), charged_whole))
+        for process in self._processes:
+            n_due = sum(1 + n_channels[name] for name in process.parties)
+            if len(process.known_sockets) > n_due:
+                held = _described(process, process.known_sockets)
+                return f"{process} failed in start: {n_due} sockets are due, and it holds {_listed(held)}"
+        return None
+
+    def barrier_ended(self) -> None:
+        """What is charged from now on is the next stage's."""
         for process in self._processes:
             with contextlib.suppress(OSError):
                 process.cpu_s = outside.cpu_s(process.pid)
@@ -84,15 +93,6 @@ class Witness:
         for process in self._processes:
             with contextlib.suppress(OSError):
                 process.stage_cpu_s = outside.cpu_s(process.pid)
-
-    def objection_at_start(self) -> str | None:
-        """Sockets beside those for which there is a reason, before any role has run."""
-        for process in self._processes:
-            n_due = sum(1 + self._n_channels[name] for name in process.parties)
-            if len(process.known_sockets) > n_due:
-                held = _described(process, process.known_sockets)
-                return f"{process} failed in start: {n_due} sockets are due, and it holds {_listed(held)}"
-        return None
 
     def objection(self, stage: str, readings: Mapping[str, Reading], counts: Mapping[str, Counts]) -> str | None:
         """What in a stage was not as its parties say, in words, and of whom; None if nothing was."""
