@@ -22,6 +22,7 @@ from ppbench.launch.wire import Wire
 from ppbench.measure.readings import Reading
 
 UNREPORTED_S = 0.05
+"""Of each party."""
 UNREPORTED_MIB = 8.0
 _ROUNDED_S = 4 * outside.TICK_S
 """User and system time of children, at both ends."""
@@ -101,11 +102,11 @@ class Witness:
 
     def _false_costs(self, readings: Mapping[str, Reading]) -> Iterator[tuple[_Process, str]]:
         for process in self._processes:
-            ended = [name for name in process.parties if name in readings and not readings[name].dropped_out]
-            own = [readings[name].report for name in ended]
-            if len(own) == len(process.parties):
+            own = [readings[name] for name in process.parties if name in readings]
+            # Of one that dropped out in this stage, nobody has told what it spent.
+            if own and not any(reading.dropped_out for reading in own):
                 with contextlib.suppress(OSError):
-                    yield from ((process, wrong) for wrong in _false(process, own))
+                    yield from ((process, wrong) for wrong in _false(process, [reading.report for reading in own]))
 
     def _stray_sockets(self, counts: Mapping[str, Counts]) -> Iterator[tuple[_Process, str]]:
         """Sockets that are no channel, no control connection, and no declared engine's towards another engine."""
@@ -130,7 +131,7 @@ def _false(process: _Process, reports: Sequence[StageReport]) -> Iterator[str]:
     least_s, most_s = process.stage_cpu_s - process.cpu_s, outside.cpu_s(process.pid) - process.cpu_s
     is_told = process.is_charged_whole and all(report.cpu_is_known for report in reports)
     is_too_much = not process.had_children and told_s > most_s + _ROUNDED_S
-    if is_told and (is_too_much or told_s < max(0.0, least_s - UNREPORTED_S)):
+    if is_told and (is_too_much or told_s < max(0.0, least_s - UNREPORTED_S * len(reports))):
         yield f"it reports {told_s:.3f} s of CPU time, and the kernel charged it {least_s:.3f} s"
     told_mib = max(report.cost.peak_rss_bytes for report in reports) / _MIB
     peak_mib = outside.peak_rss_bytes(process.pid) / _MIB

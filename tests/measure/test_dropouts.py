@@ -8,6 +8,11 @@ from typing import Any
 
 import pytest
 
+from ppbench.app.display import Quiet
+from ppbench.app.runner import run_job
+from ppbench.data.digits import Digits
+from ppbench.measure.job import Job, MeasureOptions, TaskOptions
+from ppbench.models.mlp import Mlp
 from ppbench.records import JobRecord
 from tests.faults.dropouts import HALF_BYTES, DropsOut, MustStay
 from tests.helpers.measured import attempt, measure, row
@@ -83,6 +88,27 @@ def test_one_that_dies_among_its_batches_leaves_bytes_and_answers_of_the_others(
     assert (found.n_dropped, found.n_answers) == (1, 8)
     for column in ("up_bytes_per_sample", "down_bytes_per_sample", "train_up_bytes"):
         assert found[column] == whole[column]
+
+
+class Told(Quiet):
+    """Keeps what a person would see."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, line: str) -> None:
+        self.lines.append(line)
+
+    finished = note
+
+
+def test_a_person_is_told_who_dropped_out_where_and_how(tmp_path: Path) -> None:
+    display = Told()
+    task = TaskOptions(n_participants=3, n_samples=6)
+    measured = MeasureOptions(warmup_batches=0, repetitions=1)
+    job = Job(DropsOut("leave", victims=(0, 2)), Digits(), Mlp(), task, measured, wire="memory")
+    run_job(job, tmp_path, resume=False, display=display)
+    assert display.lines[1:] == [f"  participant-{i} dropped out in train: it left" for i in (0, 2)]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ppbench.launch.wires import WIRES
 from ppbench.scheme import Scheme
 from tests.broken import schemes
 from tests.broken.sound import Sound
@@ -47,10 +48,12 @@ def test_several_in_one_process_are_held_against_it_together(tmp_path: Path, mar
     assert re.match(r"participant-0, participant-1 failed in \w+: it reports", record.reason), record.reason
 
 
-@pytest.mark.parametrize(("wire", "seen"), [("tcp", 1), ("memory", 0)])
+@pytest.mark.parametrize(("wire", "seen"), [("tcp", 1), ("namespaces", 1), ("memory", 0)])
 def test_a_record_says_whose_word_could_be_held_against_the_kernels(
     tmp_path: Path, marker: str, wire: str, seen: int
 ) -> None:
+    if reason := WIRES.why_not(wire):
+        pytest.skip(reason)
     record = measure(Sound(), tmp_path, wire=wire, n_samples=4)
     told = {r.party: r.value for r in record.records if r.metric == "seen_from_outside"}
     assert told == {"participant-0": seen, "coordinator": seen}
