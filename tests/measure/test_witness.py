@@ -11,7 +11,7 @@ import pytest
 
 from ppbench.launch.wires import WIRES
 from ppbench.scheme import Scheme
-from tests.broken import schemes
+from tests.broken import cheats
 from tests.broken.sound import Sound
 from tests.helpers.measured import attempt, measure
 
@@ -19,18 +19,18 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ne
 SENT = r"it counts \d+ {} sent to {}, which counts \d+ received"
 ENDS = r"tcp 127\.0\.0\.1:\d+ to 127\.0\.0\.1:\d+"
 REASONS: dict[type[Scheme], str] = {
-    schemes.CountsTooFewBytes: "participant-0 failed in online: " + SENT.format("message bytes", "coordinator"),
-    schemes.ForgetsWhatItReceived: "coordinator failed in online: " + SENT.format("messages", "participant-0"),
-    schemes.BribesTheKernel: "coordinator failed in setup: " + SENT.format("payload bytes", "participant-0"),
-    schemes.ReadsBesideTheView: "participant-0 failed in online: " + SENT.format("messages", "coordinator"),
-    schemes.CountsBackwardsTogether: r"\S+ failed in online: it counts 0 message_bytes_\w+ with \S+, and \d+ before",
-    schemes.StopsTheClock: r"participant-0 failed in online: it reports 0\.0\d+ s of CPU time, and the kernel",
-    schemes.ClaimsMoreThanItSpent: r"coordinator failed in setup: it reports 100\.\d+ s of CPU time, and the kernel",
-    schemes.HidesItsMemory: r"participant-0 failed in setup: it reports a peak of 1\.0 MiB of memory, and",
-    schemes.KeepsALineOpen: "coordinator failed in setup: beside its channels it holds " + ENDS,
-    schemes.SpeaksDatagrams: r"participant-0 failed in setup: beside its channels it holds udp 127\.0\.0\.1:\d+$",
-    schemes.ListensBeforeAllHaveMet: r"coordinator failed in start: 2 sockets are due, and it holds .*unix @ppbench",
-    schemes.DivertsItsEngine: r"participant-0 failed in setup: beside its engine's it holds udp 127\.0\.0\.1:\d+ to",
+    cheats.CountsTooFewBytes: "participant-0 failed in online: " + SENT.format("message bytes", "coordinator"),
+    cheats.ForgetsWhatItReceived: "coordinator failed in online: " + SENT.format("messages", "participant-0"),
+    cheats.BribesTheKernel: "coordinator failed in setup: " + SENT.format("payload bytes", "participant-0"),
+    cheats.ReadsBesideTheView: "participant-0 failed in online: " + SENT.format("messages", "coordinator"),
+    cheats.CountsBackwardsTogether: r"\S+ failed in online: it counts 0 message_bytes_\w+ with \S+, and \d+ before",
+    cheats.StopsTheClock: r"participant-0 failed in online: it reports 0\.0\d+ s of CPU time, and the kernel",
+    cheats.ClaimsMoreThanItSpent: r"coordinator failed in setup: it reports 100\.\d+ s of CPU time, and the kernel",
+    cheats.HidesItsMemory: r"participant-0 failed in setup: it reports a peak of 1\.0 MiB of memory, and",
+    cheats.KeepsALineOpen: "coordinator failed in setup: beside its channels it holds " + ENDS,
+    cheats.SpeaksDatagrams: r"participant-0 failed in setup: beside its channels it holds udp 127\.0\.0\.1:\d+$",
+    cheats.ListensBeforeAllHaveMet: r"coordinator failed in start: 2 sockets are due, and it holds .*unix @ppbench",
+    cheats.DivertsItsEngine: r"participant-0 failed in setup: beside its engine's it holds udp 127\.0\.0\.1:\d+ to",
 }
 
 
@@ -44,7 +44,7 @@ def test_a_scheme_that_cheats_is_named_by_the_run(tmp_path: Path, marker: str, s
 def test_several_in_one_process_are_held_against_it_together(tmp_path: Path, marker: str) -> None:
     shared: dict[str, Any] = {"n_participants": 2, "participants_per_process": 2, "n_samples": 4}
     measure(Sound(), tmp_path, **shared)
-    record = attempt(schemes.StopsTheClock(), tmp_path, **shared)
+    record = attempt(cheats.StopsTheClock(), tmp_path, **shared)
     assert re.match(r"participant-0, participant-1 failed in \w+: it reports", record.reason), record.reason
 
 

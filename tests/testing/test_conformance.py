@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+import tests.broken.cheats  # noqa: F401 - more of BROKEN
 from ppbench.app.check import print_check
 from ppbench.errors import ConfigError
 from ppbench.scheme import Scheme
