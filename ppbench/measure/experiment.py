@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,7 +100,7 @@ def _measure(
     progress: Progress,
 ) -> Iterator[Record]:
     """One fresh set of processes through all stages, the online stage with its warm-up and all repetitions."""
-    with _parties(job, start, folder) as parties:
+    with _parties(job, start, folder) as parties, _dropouts_told(parties, dropouts):
         _keep_machines(parties, machines)
         for stage, readings in _before_online(job, start, owned, parties):
             yield from scoring.costs(stage, readings, process)
@@ -114,11 +115,19 @@ def _measure(
         parties.release()
         yield from scoring.dropouts(parties.dropped, process)
         yield from scoring.witnessed(parties.names, parties.seen_from_outside, process)
-        dropouts += [f"{name} {parties.dropped[name]}" for name in parties.names if name in parties.dropped]
     for name, results in parties.published.items():
         bundle.save(folder / "published" / f"{name}.npz", results)
     yield from scoring.published(job.scheme, start.task, parties.published, process)
     progress(f"measuring {job.title}", (process + 1) * job.measure.repetitions, _passes(job))
+
+
+@contextlib.contextmanager
+def _dropouts_told(parties: Parties, lines: list[str]) -> Iterator[None]:
+    """Who drops out inside is told, also if the job fails for it."""
+    try:
+        yield
+    finally:
+        lines += [f"{name} {parties.dropped[name]}" for name in parties.names if name in parties.dropped]
 
 
 def _keep_machines(parties: Parties, machines: dict[str, Machine]) -> None:

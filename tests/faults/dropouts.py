@@ -58,7 +58,7 @@ class Coordinator(Role["DropsOut"]):
 
     def train(self, party: Party, shard: Shard | None) -> None:
         for participant in party.participants:
-            with contextlib.suppress(PeerGone):
+            with contextlib.suppress(*[PeerGone] if self.scheme.patient else []):
                 participant.receive("half")
                 participant.receive("half")
 
@@ -77,6 +77,8 @@ class DropsOut(Scheme):
     victims: tuple[int, ...] = ()
     stage: str = "train"
     after_half: bool = True
+    patient: bool = True
+    """Whether the coordinator goes on without the victims."""
 
     def prepare(self, task: Task) -> Mapping[str, Tree]:
         return {}

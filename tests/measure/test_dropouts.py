@@ -90,6 +90,13 @@ def test_one_that_dies_among_its_batches_leaves_bytes_and_answers_of_the_others(
         assert found[column] == whole[column]
 
 
+def test_a_job_that_fails_for_want_of_those_that_dropped_out_says_so(tmp_path: Path) -> None:
+    scheme = DropsOut("leave", victims=(1,), patient=False)
+    record = attempt(scheme, tmp_path, wire="memory", n_participants=3, n_samples=6)
+    assert record.reason.startswith("coordinator failed in train: nothing usable came from participant-1")
+    assert record.dropouts == ["participant-1 dropped out in train: it left"]
+
+
 class Told(Quiet):
     """Keeps what a person would see."""
 
