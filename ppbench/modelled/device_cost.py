@@ -227,7 +227,8 @@ class _Measured:
         return max(peaks) - min(starts) if starts and peaks else None
 
     def _per_sample(self, stage: str, metric: str) -> float:
-        return (self._select.median(stage, metric, PARTICIPANT) or 0.0) / self._n_samples
+        # Times a share: divided, stored tables would be drawn anew with another last digit.
+        return (self._select.median(stage, metric, PARTICIPANT) or 0.0) * (1 / self._n_samples)
 
     def _per_participant(self, stage: str, metric: str) -> float:
         return self._select.per_participant(stage, metric, self._n_participants) or 0.0
