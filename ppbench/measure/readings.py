@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from ppbench.launch.reports import Counts, EngineSocket, StageReport, Traffic
+from ppbench.wire.connection import CHANNEL
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +68,8 @@ def disagreement(before: Mapping[str, Counts], after: Mapping[str, Counts]) -> t
     """A party whose counts of a channel are not its peer's, and how they differ; None if all agree.
 
     Nothing is received that was not sent, and what was sent was received, or waits where it has come to; no count is
-    less than at the barrier before. Who has dropped out has no counts, and nobody's are held against them.
+    less than at the barrier before. Who serves may have some of it before it for longer than the stage, and does not
+    tell how much. Who has dropped out has no counts, and nobody's are held against them.
     """
     for name, counts in after.items():
         for peer, traffic in counts.channels.items():
@@ -84,12 +86,13 @@ def disagreement(before: Mapping[str, Counts], after: Mapping[str, Counts]) -> t
 def _differs(name: str, traffic: Traffic, peer: str, there: Counts) -> str | None:
     """What one party sent, against what its peer received of it."""
     received = there.channels[name]
+    serves = name not in there.waiting
     n_waiting = there.waiting.get(name, 0)
-    # What the kernel counts has come, taken or not; so has the last byte of a frame that is taken.
+    has_come = not serves or received.source != CHANNEL  # the kernel counts what nobody has taken yet
     for what, sent, taken, is_exact in (
-        ("messages", traffic.messages_sent, received.messages_received + n_waiting, True),
-        ("message bytes", traffic.message_bytes_sent, received.message_bytes_received, not n_waiting),
-        ("payload bytes", traffic.payload_bytes_sent, received.payload_bytes_received, True),
+        ("messages", traffic.messages_sent, received.messages_received + n_waiting, not serves),
+        ("message bytes", traffic.message_bytes_sent, received.message_bytes_received, not serves and not n_waiting),
+        ("payload bytes", traffic.payload_bytes_sent, received.payload_bytes_received, has_come),
     ):
         if sent < taken or (is_exact and sent != taken):
             waits = f", of which {n_waiting} wait to be taken" if what == "messages" and n_waiting else ""

@@ -106,3 +106,14 @@ def test_no_count_falls(told: dict[str, Counts], metric: str, by: int) -> None:
         "coordinator",
         f"it counts {count} {metric} with participant-1, and {count + by} before",
     )
+
+
+def test_of_who_serves_only_what_nobody_sent_is_held_against_anyone() -> None:
+    sent = Traffic(3, 0, 300, 0, 360, 0, "tcp_info")
+    for taken, payload, is_wrong in ((2, 360, False), (4, 360, True), (2, 359, True)):
+        there = dataclasses.replace(sent.mirrored(), messages_received=taken, payload_bytes_received=payload)
+        told = {
+            "coordinator": Counts({"dealer": sent}, waiting={"dealer": 0}),
+            "dealer": Counts({"coordinator": dataclasses.replace(there, message_bytes_received=100 * taken)}),
+        }
+        assert (disagreement({}, told) is not None) == is_wrong
