@@ -65,14 +65,14 @@ def engine_traffic(before: Mapping[str, Counts], after: Mapping[str, Counts]) ->
 
 
 def disagreement(before: Mapping[str, Counts], after: Mapping[str, Counts]) -> tuple[str, str] | None:
-    """A party whose counts of a channel are not its peer's, and how they differ; None if all agree.
+    """The first party by name whose counts of a channel are not its peer's, and how they differ; None if all agree.
 
     Nothing is received that was not sent, and what was sent was received, or waits where it has come to; no count is
     less than at the barrier before. Who serves may have some of it before it for longer than the stage, and does not
     tell how much. Who has dropped out has no counts, and nobody's are held against them.
     """
-    for name, counts in after.items():
-        for peer, traffic in counts.channels.items():
+    for name, counts in sorted(after.items()):
+        for peer, traffic in sorted(counts.channels.items()):
             was = before[name].channels[peer] if name in before else None
             for metric, now in _channel_counts(traffic).items():
                 least = _channel_counts(was)[metric] if was else 0
