@@ -57,7 +57,8 @@ def settled(draw: st.DrawFn) -> dict[str, Counts]:
     for name in names:
         for peer in names:
             if name < peer:
-                plain = Traffic(*(draw(a_count) for _ in range(6)), "tcp_info")  # type: ignore[call-arg]
+                a, b, c, d, e, f = (draw(a_count) for _ in range(6))
+                plain = Traffic(a, b, c, d, e, f, "tcp_info")
                 there = plain.mirrored()
                 n_waiting = draw(st.integers(0, there.messages_received))
                 there = dataclasses.replace(there, messages_received=there.messages_received - n_waiting)
