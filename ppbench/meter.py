@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-_STATUS = Path("/proc/self/status")
-_CLEAR_REFS = Path("/proc/self/clear_refs")
+_PROCESSES = Path("/proc")
+_CLEAR_REFS = _PROCESSES / "self" / "clear_refs"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,20 +72,21 @@ def reset_peak_rss() -> None:
 
 def rss_bytes() -> int:
     """The process's resident memory now; where the kernel does not tell, its peak so far."""
-    return _status_bytes("VmRSS:") or peak_rss_bytes()
+    return status_bytes("VmRSS:") or peak_rss_bytes()
 
 
 def peak_rss_bytes() -> int:
     """The process's peak resident memory. `ru_maxrss` would include the parent's, inherited at the fork."""
-    if known := _status_bytes("VmHWM:"):
+    if known := status_bytes("VmHWM:"):
         return known
     in_bytes = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * in_bytes
 
 
-def _status_bytes(key: str) -> int | None:
+def status_bytes(key: str, pid: int | None = None) -> int | None:
+    """What `/proc/PID/status` has under a key, of this process by default; None where the kernel does not tell."""
     with contextlib.suppress(OSError):
-        for line in _STATUS.read_text().splitlines():
+        for line in (_PROCESSES / str(pid or "self") / "status").read_text().splitlines():
             if line.startswith(key):
                 return int(line.split()[1]) * 1024
     return None

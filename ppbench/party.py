@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NoReturn
 
 import numpy as np
 
@@ -24,6 +25,10 @@ def participant_name(index: int) -> str:
 def role_of(name: str) -> str:
     """The role of a party: `participant-7` plays `participant`; every other name is its role's."""
     return PARTICIPANT if name.startswith(f"{PARTICIPANT}-") else name
+
+
+class Leaving(BaseException):
+    """What `Party.leave` raises: no error, so that a role that handles errors does not stay by accident."""
 
 
 class Party:
@@ -155,6 +160,15 @@ class Party:
     def publish(self, name: str, result: Array) -> None:
         """Hand a result that is no answer, such as a released table, to the harness; a name's last one counts."""
         self.published[name] = _plain(f"{self.name} publishes '{name}'", result)
+
+    def leave(self) -> NoReturn:
+        """Drop out of the run in good order: its peers find their channels ended, and nothing of the role runs on.
+
+        For a participant whose scheme's card has `tolerates_dropouts`; without it the job fails. To the others it is
+        as if the participant had died: what it answered and spent in this stage is lost, and what it exchanged is as
+        its peers counted it.
+        """
+        raise Leaving
 
     def observe(self, name: str, array: Array) -> None:
         """Put into the view what this party sees but no channel shows, such as what an engine received."""

@@ -65,7 +65,8 @@ class Record:
     batch: int | None = None
     source: str | None = None
     """Who counted, where there is a choice: `tcp_info`, `engine_tcp_info` for an engine's own sockets, `veth`,
-    `channel`, or the `engine` itself; for a promise of privacy, by which accountant.
+    `channel`, or the `engine` itself; `peer_` before it where the party had dropped out and its peer told it; for a
+    promise of privacy, by which accountant.
     """
 
     def __post_init__(self) -> None:
@@ -147,6 +148,8 @@ class JobRecord(pydantic.BaseModel):
     status: Status
     reason: str
     """Empty if the status is ok; else one line."""
+    dropouts: list[str] = []
+    """One line for each participant that dropped out, in which stage and how; process by process."""
     provenance: Provenance
     records: list[Record]
 

@@ -58,7 +58,7 @@ class SchemeCard:
     seeded_answers: bool
     """True: the same seed gives the same answers. False: they depend on randomness from the operating system."""
     tolerates_dropouts: bool = False
-    """Whether a job goes on when a participant dies."""
+    """Whether a job goes on when a participant dies, raises or leaves (`Party.leave`)."""
     several_participants: bool = True
     """Whether one coordinator serves several participants in a job."""
     arithmetic: Arithmetic = "float"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import statistics
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from ppbench.party import role_of
 from ppbench.records import Record
@@ -12,6 +13,10 @@ from ppbench.scheme import COORDINATOR, PARTICIPANT
 
 THIRD_PARTY = "third party"
 """The part that all roles but participant and coordinator play."""
+
+
+_Pass: TypeAlias = "tuple[int | None, int | None]"
+"""Process and repetition."""
 
 
 @functools.cache
@@ -27,6 +32,7 @@ class Selection:
         self._by_metric: dict[tuple[str, str], list[Record]] = {}
         for record in records:
             self._by_metric.setdefault((record.stage, record.metric), []).append(record)
+        self._dropped = {(record.process, record.party) for record in self._by_metric.get(("job", "dropped"), ())}
 
     def one(self, stage: str, metric: str) -> float | None:
         """The value that is measured once a job."""
@@ -39,13 +45,42 @@ class Selection:
         return statistics.median(record.value for record in found) if found else None
 
     def median(self, stage: str, metric: str, part: str | None = None, peer: str | None = None) -> float | None:
-        """The sum over the parties of one part, as a median over repetitions and processes."""
-        passes: dict[tuple[int | None, int | None], float] = {}
+        """The sum over the parties of one part, as a median over repetitions and processes.
+
+        What was exchanged with participants that dropped out before the stage ended is left out.
+        """
+        passes = self._sums(stage, metric, part, peer)
+        return statistics.median(passes.values()) if passes else None
+
+    def per_participant(self, stage: str, metric: str, n_participants: int) -> float | None:
+        """The mean over those of a job's participants that took part to the stage's end, as a median over the same."""
+        means = [
+            total / n_left
+            for at, total in self._sums(stage, metric, PARTICIPANT, None).items()
+            if (n_left := n_participants - len(self._missing(stage, at)))
+        ]
+        return statistics.median(means) if means else None
+
+    def _sums(self, stage: str, metric: str, part: str | None, peer: str | None) -> dict[_Pass, float]:
+        passes: dict[_Pass, float] = {}
         for record in self._by_metric.get((stage, metric), []):
             if (part is None or _part(record.party) == part) and (peer is None or _part(record.peer) == peer):
                 at = record.process, record.repetition
+                if not self._missing(stage, at).isdisjoint((record.party, record.peer)):
+                    continue
                 passes[at] = passes.get(at, 0.0) + record.value
-        return statistics.median(passes.values()) if passes else None
+        return passes
+
+    def _missing(self, stage: str, at: _Pass) -> set[str | None]:
+        """The participants that did not come to the end of a stage, in one pass: they have not told its seconds."""
+        if not self._dropped:
+            return set()
+        ended = {
+            record.party
+            for record in self._by_metric.get((stage, "wall_s"), [])
+            if (record.process, record.repetition) == at
+        }
+        return {party for process, party in self._dropped if process == at[0]} - ended
 
     def third_party_bytes(self, stage: str) -> float | None:
         """Payload that third parties sent and received."""

@@ -52,6 +52,8 @@ def run_job(job: Job, results_dir: Path, resume: Resume, display: Display) -> Jo
         display.note(f"{job.title}: measured again: {', '.join(before.changes)}")
     record = experiment.run(job, results_dir, display)
     display.finished(f"{job.title}: {_outcome(record)}")
+    for line in record.dropouts:
+        display.note(f"  {line}")
     return record
 
 

@@ -26,7 +26,7 @@ from ppbench.launch.joining import HARNESS
 from ppbench.launch.reports import Counts, EngineSocket, StageReport, Traffic
 from ppbench.meter import Meter
 from ppbench.options import typed_fields
-from ppbench.party import Party, role_of
+from ppbench.party import Leaving, Party, role_of
 from ppbench.plugin import resolve
 from ppbench.process import die_with_parent
 from ppbench.scheme import COORDINATOR, PARTICIPANT, Batch, Role, Scheme, Shard, TaskFacts
@@ -73,11 +73,12 @@ class Host:
         self._shard: Shard | None = None
         self._scheme: Scheme | None = None
         self._interfaces: dict[str, str] = {}
+        self._connections: list[Connection] = []
         self._party: Party
         self._role: Role[Any]
 
     def run(self) -> bool:
-        """Follow the harness to its release; False if this party failed, which the harness has been told."""
+        """Follow the harness to its release; False if this party failed or left, which the harness has been told."""
         words: dict[str, Callable[[Tree], Tree]] = {
             "spec": self._spec,
             "load": self._load,
@@ -93,9 +94,20 @@ class Host:
                 self._say("done", words[word](tree))
                 if word == "release":
                     return True
-        except Exception as error:
-            self._fail(error)
+        # `sys.exit` too is this party's end alone: others may live in this process.
+        except BaseException as error:
+            self._end(error)
             return False
+
+    def _end(self, error: BaseException) -> None:
+        """Tell the harness why, and hang up on everybody else, who may wait for this party."""
+        if isinstance(error, Leaving):
+            with contextlib.suppress(PpbenchError):
+                self._say("left")
+        else:
+            self._fail(error)
+        for connection in self._connections:
+            connection.close()
 
     def _say(self, word: str, tree: Tree = None) -> None:
         with self._control_lock:
@@ -129,19 +141,18 @@ class Host:
         self._interfaces = spec["interfaces"]
         self._role = scheme.roles[role_of(name)](scheme)
         path, view = CriticalPath(), View() if spec["record_view"] else None
-        connections: list[Connection] = []
         on_path = _on_critical_path(scheme)
         channels = {}
-        for peer, connection in self._meet(name, spec, connections).items():
+        for peer, connection in self._meet(name, spec).items():
             counted = on_path[role_of(peer)] and on_path[role_of(name)]
             channels[peer] = Channel(peer, connection, path if counted else None, view)
         facts = dict(spec["task"], sample_shape=tuple(spec["task"]["sample_shape"]))
         self._party = Party(name, TaskFacts(**facts), channels, path, view, self._own_process, spec["hosts"])
         return None
 
-    def _meet(self, name: str, spec: Tree, siblings: list[Connection]) -> dict[str, Connection]:
+    def _meet(self, name: str, spec: Tree) -> dict[str, Connection]:
         if self._sockets is not None:
-            return {peer: Connection(sock, siblings) for peer, sock in self._sockets.items()}
+            return {peer: Connection(sock, self._connections) for peer, sock in self._sockets.items()}
         peers: list[str] = spec["peers"]
         keys = {peer: handshake.pair_key(self._run_key, name, peer) for peer in peers}
         awaited = set(spec["accepts"])
@@ -165,7 +176,7 @@ class Host:
                         _, one = admitted
                         awaited.remove(one.name)
                         met[one.name] = one
-        return {peer: met[peer].connection(spec["authenticated"], siblings) for peer in peers}
+        return {peer: met[peer].connection(spec["authenticated"], self._connections) for peer in peers}
 
     def _load(self, owned: Tree) -> Tree:
         """The samples this party owns: they are its storage, not part of any stage."""
@@ -235,23 +246,23 @@ class Host:
         def serve() -> None:
             try:
                 self._role.serve(self._party)
-            except Exception as error:
+            except BaseException as error:
                 if not self._party.released:
-                    self._fail(error)
+                    self._end(error)
 
         self._serving = threading.Thread(target=serve, daemon=True)
         self._serving.start()
 
     def _count(self, tree: Tree) -> Tree:
         """Counters since the run began, read while nobody sends; and a serving party's cost of the stage."""
-        channels = {}
+        channels: dict[str, Traffic] = {}
+        waiting: dict[str, int] = {}
         known = {self._control.fileno()}
         packets = interfaces.counted(self._interfaces) if self._interfaces else {}
         for peer, channel in self._party.channels.items():
             known.add(channel.connection.fileno())
-            # Who serves has read all: the harness waits for that, and one thread at a time may use a connection.
-            if channel.connection.authentication and not self._serving:
-                channel.connection.drain_all()
+            if not (self._serving and self._serving.is_alive()):  # whose thread may be reading
+                waiting[peer] = channel.connection.waiting()
             payload = vars(channel.payload())
             channels[peer] = Traffic(
                 **vars(channel.counts),
@@ -263,6 +274,8 @@ class Host:
         return Counts(
             channels=channels,
             unacknowledged=interfaces.unacknowledged() if packets else 0,
+            waiting=waiting,
+            has_engine=self._party.uses_engine,
             engine=self._engine_sockets(known) if self._party.uses_engine else [],
             serving=self._cost_of_serving() if self._serving else None,
         ).to_tree()

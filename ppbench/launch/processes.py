@@ -96,6 +96,11 @@ class TcpWire(Wire):
             return _process_state(process.pid)
         return ending(status)
 
+    def pid(self, name: str) -> int | None:
+        """See `Wire.pid`."""
+        process = self._processes.get(name)
+        return process.pid if process and process.poll() is None else None
+
     def end(self, name: str) -> None:
         """See `Wire.end`."""
         kill_session(self._processes[name])

@@ -66,7 +66,8 @@ class Traffic:
     payload_bytes_sent: int
     payload_bytes_received: int
     source: str
-    """Who counted the payload: `tcp_info`, `engine_tcp_info` for an engine's own sockets, or `channel`."""
+    """Who counted the payload: `tcp_info`, `engine_tcp_info` for an engine's own sockets, or `channel`; `peer_` before
+    it where the other end told it."""
     wire_bytes_sent: int | None = None
     """IP packets with all headers, whoever's sockets they came from; None where no interface counts them."""
     wire_bytes_received: int | None = None
@@ -88,6 +89,22 @@ class Traffic:
                 for name, value in vars(self).items()
                 if name != "source" and value is not None
             },
+        )
+
+    def mirrored(self) -> Traffic:
+        """The same as the other end would tell it."""
+        return Traffic(
+            messages_sent=self.messages_received,
+            messages_received=self.messages_sent,
+            message_bytes_sent=self.message_bytes_received,
+            message_bytes_received=self.message_bytes_sent,
+            payload_bytes_sent=self.payload_bytes_received,
+            payload_bytes_received=self.payload_bytes_sent,
+            source=f"peer_{self.source}",
+            wire_bytes_sent=self.wire_bytes_received,
+            wire_bytes_received=self.wire_bytes_sent,
+            wire_packets_sent=self.wire_packets_received,
+            wire_packets_received=self.wire_packets_sent,
         )
 
     def with_engine(self, engine: Traffic) -> Traffic:
@@ -121,6 +138,10 @@ class Counts(_Told):
     engine: list[EngineSocket] = dataclasses.field(default_factory=list)
     serving: StageReport | None = None
     """What a party that serves has cost in the stage up to now."""
+    waiting: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Peer -> messages from it that are here and that no role has taken; not told while a party serves."""
+    has_engine: bool = False
+    """Whether the party has said that an engine of its opens sockets."""
 
     @classmethod
     def from_tree(cls, tree: Tree) -> Counts:
@@ -128,6 +149,8 @@ class Counts(_Told):
         return cls(
             channels={peer: Traffic(**count) for peer, count in tree["channels"].items()},
             unacknowledged=tree["unacknowledged"],
+            waiting=tree["waiting"],
+            has_engine=tree["has_engine"],
             engine=[EngineSocket(**socket) for socket in tree["engine"]],
             serving=None if tree["serving"] is None else StageReport.from_tree(tree["serving"]),
         )

@@ -104,6 +104,10 @@ class Wire(Declared, abc.ABC):
     def state(self, name: str, wait_s: float = 0.0) -> str:
         """In a word or two, what the party is doing, or how it ended if it does within `wait_s`."""
 
+    def pid(self, name: str) -> int | None:
+        """The process that the party lives in, where the harness started it on this machine and it lives."""
+        return None
+
     @abc.abstractmethod
     def end(self, name: str) -> None:
         """Kill one party, and those that share its process."""

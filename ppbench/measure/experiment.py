@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
     origin = provenance(job)
     measured: list[Record] = []
     machines: dict[str, Machine] = {}
+    dropouts: list[str] = []
     status: Status = "ok"
     reason = ""
     try:
@@ -51,7 +53,7 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
         if job.scheme.takes_part_in("train"):
             measured += scoring.training_set(start.task)
         for process in range(job.measure.processes):
-            measured += _measure(job, start, owned, process, folder, machines, progress)
+            measured += _measure(job, start, owned, process, folder, machines, dropouts, progress)
         measured += scoring.steps(job.scheme, measured)
         measured += scoring.calibration(pooled(before, _host_rates(job)))
         if job.measure.view_batches:
@@ -77,6 +79,7 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
         config=job.to_config(),
         status=status,
         reason=reason,
+        dropouts=dropouts,
         provenance=origin.model_copy(update={"machines": machines}),
         records=measured,
     )
@@ -97,10 +100,11 @@ def _measure(
     process: int,
     folder: Path,
     machines: dict[str, Machine],
+    dropouts: list[str],
     progress: Progress,
 ) -> Iterator[Record]:
     """One fresh set of processes through all stages, the online stage with its warm-up and all repetitions."""
-    with _parties(job, start, folder) as parties:
+    with _parties(job, start, folder) as parties, _dropouts_told(parties, dropouts):
         _keep_machines(parties, machines)
         for stage, readings in _before_online(job, start, owned, parties):
             yield from scoring.costs(stage, readings, process)
@@ -114,10 +118,20 @@ def _measure(
                 yield from scoring.answers(readings, start.task, owned, process, repetition)
         parties.release()
         yield from scoring.dropouts(parties.dropped, process)
+        yield from scoring.witnessed(parties.names, parties.seen_from_outside, process)
     for name, results in parties.published.items():
         bundle.save(folder / "published" / f"{name}.npz", results)
     yield from scoring.published(job.scheme, start.finished_task, parties.published, process)
     progress(f"measuring {job.title}", (process + 1) * job.measure.repetitions, _passes(job))
+
+
+@contextlib.contextmanager
+def _dropouts_told(parties: Parties, lines: list[str]) -> Iterator[None]:
+    """Who drops out inside is told, also if the job fails for it."""
+    try:
+        yield
+    finally:
+        lines += [f"{name} {parties.dropped[name]}" for name in parties.names if name in parties.dropped]
 
 
 def _keep_machines(parties: Parties, machines: dict[str, Machine]) -> None:

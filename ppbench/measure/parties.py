@@ -17,7 +17,15 @@ from ppbench.launch.relay import Shape
 from ppbench.launch.reports import Counts, StageReport
 from ppbench.launch.wire import told
 from ppbench.launch.wires import WIRES
-from ppbench.measure.readings import Reading, counts_move, engine_traffic, reading
+from ppbench.measure.readings import (
+    Reading,
+    counts_move,
+    disagreement,
+    engine_traffic,
+    reading,
+    reading_of_dropped,
+)
+from ppbench.measure.witness import Witness
 from ppbench.party import participant_name, role_of
 from ppbench.plugin import target_of
 from ppbench.process import Interpreter
@@ -29,6 +37,8 @@ _ROOT_CAUSE_S = 3.0
 _SETTLES_S = 2.0
 _STANDS_STILL_S = 0.02
 """Counts that are the same after so long have settled: a thread that had to send has had a core by then."""
+_OF_A_STAGE = ("stage", "count")
+"""The words after which parties owe an account of what they have spent."""
 
 
 class JobFailed(PpbenchError):
@@ -54,7 +64,7 @@ class Parties:
         self.facts = facts
         self.names = _names(scheme, facts.n_participants)
         self.dropped: dict[str, str] = {}
-        """Participants that died where the card allows it -> how."""
+        """Participants that died, failed or left where the card allows it -> in which stage and how."""
         self.published: dict[str, dict[str, Array]] = {}
         """Party -> name -> the last result that it published by this name, up to the end of the last stage."""
         self._groups = _groups(self.names, participants_per_process)
@@ -68,6 +78,7 @@ class Parties:
         self._inboxes: dict[str, control.Inbox] = {}
         self._counts: dict[str, Counts] = {}
         self._stage = "start"
+        self._witness = Witness(self._wire)
 
     def __enter__(self) -> Parties:
         """Start all parties and join them. Raises JobFailed, or UnavailableError if a device is not here."""
@@ -77,6 +88,7 @@ class Parties:
             controls = self._wire.start(self._groups, self._ends_at_s)
             self._inboxes = {name: control.Inbox(controls[name]) for name in self.names}
             self._introduce()
+            self._refuse(self._witness.begins(self._groups, {name: len(self._peers(name)) for name in self.names}))
             self._counts = self._settled()
         except TimeoutError:
             late = self._late(self.names)
@@ -103,6 +115,11 @@ class Parties:
         return self._wire.machines()
 
     @property
+    def seen_from_outside(self) -> set[str]:
+        """The parties whose CPU, memory and sockets the harness holds against what they say."""
+        return self._witness.seen
+
+    @property
     def living(self) -> list[str]:
         """The parties that have not dropped out."""
         return [name for name in self.names if name not in self.dropped]
@@ -117,30 +134,46 @@ class Parties:
         self._stage = stage
         words = {name: {"stage": stage, **((trees or {}).get(name) or {})} for name in self.living}
         done = {name: StageReport.from_tree(tree) for name, tree in self._ask("stage", words).items()}
+        self._witness.stage_ended()
         for name, report in done.items():
             if report.published:
                 self.published.setdefault(name, {}).update(report.published)
         before, self._counts = self._counts, self._settled()
         engines = engine_traffic(before, self._counts)
-        return {
+        readings = {
             name: reading(done[name], before[name], self._counts[name], engines.get(name, {}))
-            for name in done
             if name in self._counts
+            else reading_of_dropped(name, done.get(name), before, self._counts)
+            for name in words
         }
+        self._refuse(self._witness.objection(stage, readings, self._counts))
+        self._witness.barrier_ended()
+        return readings
+
+    def _refuse(self, objection: str | None) -> None:
+        """Raises JobFailed if there is one."""
+        if objection:
+            raise JobFailed(objection)
 
     def _settled(self) -> dict[str, Counts]:
         """The counts at a barrier, once all that was sent before it has arrived.
 
         Those who serve may have to read it yet, engines to say that they have, and the kernel to acknowledge it: none
-        of this is to count as another stage's.
+        of this is to count as another stage's. Raises JobFailed if two ends of a channel count differently.
         """
         until_s = time.monotonic() + _SETTLES_S
         before: Mapping[str, Counts] = {}
+        wrong: tuple[str, str] | None = None
         while True:
             told = self._ask("count", dict.fromkeys(self.living))
             counts = {name: Counts.from_tree(tree) for name, tree in told.items()}
             behind = self._is_behind(counts)
-            if not (behind or counts_move(before, counts)) or time.monotonic() > until_s:
+            was_wrong, wrong = wrong, disagreement(self._counts, counts)
+            is_late = time.monotonic() > until_s
+            # Of who serves, and sends on its own account, the figures may be others each time.
+            if is_late and wrong and wrong == was_wrong:
+                raise JobFailed(f"{wrong[0]} failed in {self._stage}: {wrong[1]}")
+            if is_late or not (wrong or behind or counts_move(before, counts)):
                 return counts
             before = {} if behind else counts
             # To be asked costs those who serve CPU time of the stage.
@@ -165,7 +198,7 @@ class Parties:
         certificate = self._wire.certificate
         specs: dict[str, Tree] = {}
         for name in self.names:
-            peers = [b if a == name else a for a, b in self._pairs if name in (a, b)]
+            peers = self._peers(name)
             specs[name] = {
                 "party": name,
                 # Another machine looks a name up among what is installed there, and imports nothing else.
@@ -193,6 +226,10 @@ class Parties:
             },
         )
 
+    def _peers(self, name: str) -> list[str]:
+        """Those with whom a party has a channel."""
+        return [b if a == name else a for a, b in self._pairs if name in (a, b)]
+
     def _ask(self, word: str, trees: Mapping[str, Tree], reply: str = "done") -> dict[str, Tree]:
         """Say a word to some parties and wait until each has replied, dropped out, or one has failed."""
         try:
@@ -201,9 +238,12 @@ class Parties:
                     control.send(self._inboxes[name].connection, word, tree, self._ends_at_s)
                 except PeerGone:
                     continue  # its end is read, and judged, below
-            return self._replies(set(trees), reply)
+            replies = self._replies(set(trees), reply)
         except TimeoutError:
             raise self._late(trees) from None
+        if word not in _OF_A_STAGE:
+            self._witness.barrier_ended()
+        return replies
 
     def _replies(self, awaited: set[str], reply: str) -> dict[str, Tree]:
         replies: dict[str, Tree] = {}
@@ -226,9 +266,8 @@ class Parties:
                     replies[name] = tree
                     continue
                 serving.discard(name)
-                if kind == "died" and self.scheme.card.tolerates_dropouts and role_of(name) == PARTICIPANT:
-                    self.dropped[name] = text
-                    self._wire.end(name)
+                if kind != "garbled" and self._may_drop_out(name):
+                    self._drop(name, text)
                 else:
                     failures.append((kind == "follows", f"{name} failed in {self._stage}: {text}"))
             if failures:
@@ -240,6 +279,19 @@ class Parties:
             raise JobFailed(min(failures)[1])
         return replies
 
+    def _may_drop_out(self, name: str) -> bool:
+        """Once all have met: before that, others wait for it."""
+        return self.scheme.card.tolerates_dropouts and role_of(name) == PARTICIPANT and self._stage != "start"
+
+    def _drop(self, name: str, how: str) -> None:
+        self.dropped[name] = f"dropped out in {self._stage}: {how}"
+        if all(member in self.dropped for member in self._group_of(name)):
+            self._wire.end(name)
+
+    def _group_of(self, name: str) -> list[str]:
+        """All parties of one process."""
+        return next(group for group in self._groups if name in group)
+
     def _serving(self) -> set[str]:
         """Those who may fail at any time, also while no word is awaited from them."""
         if self._stage in ("start", "release"):
@@ -247,22 +299,35 @@ class Parties:
         return {name for name in self.living if self.scheme.roles[role_of(name)].takes_part_in("serve")}
 
     def _hear(self, name: str, reply: str) -> tuple[str, str, Tree]:
-        """What came from a party: ("waits" | "replied" | "follows" | "failed" | "died", reason, tree)."""
+        """What came from a party: what happened, reason, tree.
+
+        What happened is `waits`, `replied`, `left`, `failed`, `follows` if it failed for want of a peer, `died`, or
+        `garbled` where it says what no party says.
+        """
         inbox = self._inboxes[name]
         try:
             words = inbox.arrived()
         except ProtocolError as error:
-            return "failed", str(error), None
+            return "garbled", str(error), None
         # A role that serves may fail while its party replies: both words are here, and the failure counts.
         for word, tree in sorted(words, key=lambda said: said[0] != "failed"):
             if word == "failed":
                 return ("follows" if tree["follows"] else "failed"), tree["reason"] + told(self._wire.log(name)), None
+            if word == "left":
+                allowed = "" if self._may_drop_out(name) else ", which the card does not tolerate"
+                return "left", f"it left{allowed}", None
             if word == reply:
                 return "replied", "", tree
-            return "failed", f"it said '{word}' instead of '{reply}'", None
+            return "garbled", f"it said '{word}' instead of '{reply}'", None
         if inbox.connection.ended:
-            return "died", self._wire.state(name, wait_s=1.0) + self._wire.traceback(name), None
+            return "died", self._ending(name) + self._wire.traceback(name), None
         return "waits", "", None
+
+    def _ending(self, name: str) -> str:
+        """How a party ended that has hung up; who shares its process ends with it, whoever of them was at fault."""
+        how = self._wire.state(name, wait_s=1.0)
+        neighbours = [member for member in self._group_of(name) if member != name]
+        return f"{how}, in one process with {', '.join(neighbours)}" if neighbours else how
 
     def _readable(self, names: set[str], timeout_s: float) -> list[str]:
         poller = select.poll()

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from ppbench.launch.reports import Counts, EngineSocket, StageReport, Traffic
+from ppbench.wire.connection import CHANNEL
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,6 +17,8 @@ class Reading:
     """With the cost of serving, where the party serves."""
     traffic: Mapping[str, Traffic]
     """By peer, in this stage."""
+    dropped_out: bool = False
+    """Whether the party did not come to its end: nobody has told what it cost."""
 
 
 def reading(report: StageReport, before: Counts, after: Counts, engines: Mapping[str, Traffic]) -> Reading:
@@ -27,6 +30,18 @@ def reading(report: StageReport, before: Counts, after: Counts, engines: Mapping
     for peer, engine in engines.items():
         traffic[peer] = traffic[peer].with_engine(engine) if peer in traffic else engine
     return Reading(report, traffic)
+
+
+def reading_of_dropped(
+    name: str, report: StageReport | None, before: Mapping[str, Counts], after: Mapping[str, Counts]
+) -> Reading:
+    """Of a participant that counts no more: what its peers counted, and what it reported if it lived to the end."""
+    traffic = {
+        peer: counts.channels[name].since(before[peer].channels[name]).mirrored()
+        for peer, counts in after.items()
+        if name in counts.channels
+    }
+    return Reading(report or StageReport(), traffic, dropped_out=report is None)
 
 
 def engine_traffic(before: Mapping[str, Counts], after: Mapping[str, Counts]) -> dict[str, dict[str, Traffic]]:
@@ -47,6 +62,46 @@ def engine_traffic(before: Mapping[str, Counts], after: Mapping[str, Counts]) ->
                 payload_bytes_received=known.payload_bytes_received + socket.received - was.received,
             )
     return traffic
+
+
+def disagreement(before: Mapping[str, Counts], after: Mapping[str, Counts]) -> tuple[str, str] | None:
+    """The first party by name whose counts of a channel are not its peer's, and how they differ; None if all agree.
+
+    Nothing is received that was not sent, and what was sent was received, or waits where it has come to; no count is
+    less than at the barrier before. Who serves may have some of it before it for longer than the stage, and does not
+    tell how much. Who has dropped out has no counts, and nobody's are held against them.
+    """
+    for name, counts in sorted(after.items()):
+        for peer, traffic in sorted(counts.channels.items()):
+            was = before[name].channels[peer] if name in before else None
+            for metric, now in _channel_counts(traffic).items():
+                least = _channel_counts(was)[metric] if was else 0
+                if now < least:
+                    return name, f"it counts {now} {metric} with {peer}, and {least} before"
+            if peer in after and (told := _differs(name, traffic, peer, after[peer])):
+                return name, told
+    return None
+
+
+def _differs(name: str, traffic: Traffic, peer: str, there: Counts) -> str | None:
+    """What one party sent, against what its peer received of it."""
+    received = there.channels[name]
+    serves = name not in there.waiting
+    n_waiting = there.waiting.get(name, 0)
+    has_come = not serves or received.source != CHANNEL  # the kernel counts what nobody has taken yet
+    for what, sent, taken, is_exact in (
+        ("messages", traffic.messages_sent, received.messages_received + n_waiting, not serves),
+        ("message bytes", traffic.message_bytes_sent, received.message_bytes_received, not serves and not n_waiting),
+        ("payload bytes", traffic.payload_bytes_sent, received.payload_bytes_received, has_come),
+    ):
+        if sent < taken or (is_exact and sent != taken):
+            waits = f", of which {n_waiting} wait to be taken" if what == "messages" and n_waiting else ""
+            return f"it counts {sent} {what} sent to {peer}, which counts {taken} received{waits}"
+    return None
+
+
+def _channel_counts(traffic: Traffic) -> dict[str, int]:
+    return {name: value for name, value in vars(traffic).items() if isinstance(value, int)}
 
 
 def counts_move(before: Mapping[str, Counts], after: Mapping[str, Counts]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
 import numpy as np
 
@@ -46,7 +46,8 @@ def costs(
             return Record(stage=stage, metric=metric, value=value, unit=unit, **at, **more)  # type: ignore[arg-type]
 
         report = reading.report
-        for metric, value in (*vars(report.cost).items(), ("channel_cpu_s", report.channel_cpu_s)):
+        spent = {} if reading.dropped_out else {**vars(report.cost), "channel_cpu_s": report.channel_cpu_s}
+        for metric, value in spent.items():
             if metric != "cpu_s" or report.cpu_is_known:
                 yield record(metric, value, unit_of(metric))
         if report.engine_bytes is not None:
@@ -200,9 +201,16 @@ def training_set(task: Task) -> Iterator[Record]:
 
 
 def dropouts(dropped: Mapping[str, str], process: int) -> Iterator[Record]:
-    """The participants that died where the scheme tolerates it."""
+    """The participants that dropped out where the scheme tolerates it."""
     for party in dropped:
         yield Record(stage="job", metric="dropped", value=1, unit="1", party=party, process=process)
+
+
+def witnessed(parties: Iterable[str], seen: Set[str], process: int) -> Iterator[Record]:
+    """Whether the harness could hold what each party says of itself against what the kernel says, 1 or 0."""
+    for party in parties:
+        value = float(party in seen)
+        yield Record(stage="job", metric="seen_from_outside", value=value, unit="1", party=party, process=process)
 
 
 def _logit_error(logits: Sequence[Array], task: Task, owned: OwnedSamples) -> float:

@@ -186,10 +186,9 @@ class _Measured:
 
     def cpu_s(self, stage: Stage) -> tuple[float, float]:
         """(CPU seconds, those of them in the channel) of a sample, or of all of setup or training; 0 without such."""
-        share = 1 / self._n_samples if stage in _ONCE_A_SAMPLE else 1 / self._n_participants
-        cpu_s = self._select.median(stage, "cpu_s", PARTICIPANT) or 0.0
-        channel_s = self._select.median(stage, "channel_cpu_s", PARTICIPANT) or 0.0
-        return cpu_s * share, min(cpu_s, channel_s) * share
+        share = self._per_sample if stage in _ONCE_A_SAMPLE else self._per_participant
+        cpu_s, channel_s = share(stage, "cpu_s"), share(stage, "channel_cpu_s")
+        return cpu_s, min(cpu_s, channel_s)
 
     @property
     def downloaded_bytes(self) -> float:
@@ -232,8 +231,7 @@ class _Measured:
     @property
     def kept_bytes(self) -> float:
         """What comes offline is kept until its sample."""
-        received = self._select.median("offline", "payload_bytes_received", PARTICIPANT) or 0.0
-        return received / self._n_samples
+        return self._per_sample("offline", "payload_bytes_received")
 
     @property
     def message_bytes(self) -> float:
@@ -253,8 +251,12 @@ class _Measured:
         peaks = [record.value for record in own if record.metric == "peak_rss_bytes"]
         return max(peaks) - min(starts) if starts and peaks else None
 
+    def _per_sample(self, stage: str, metric: str) -> float:
+        # Times a share: divided, stored tables would be drawn anew with another last digit.
+        return (self._select.median(stage, metric, PARTICIPANT) or 0.0) * (1 / self._n_samples)
+
     def _per_participant(self, stage: str, metric: str) -> float:
-        return (self._select.median(stage, metric, PARTICIPANT) or 0.0) / self._n_participants
+        return self._select.per_participant(stage, metric, self._n_participants) or 0.0
 
 
 def _seconds(measured: _Measured, device: Device, stage: Stage) -> Estimate | None:

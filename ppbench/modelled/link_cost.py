@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 from ppbench import profiles
@@ -175,7 +176,7 @@ def _packets(payload_bytes: float, messages: float, link: Link) -> tuple[float, 
 def _online(job: JobRecord, select: Selection, n_batches: int) -> Load:
     """An average batch."""
     rounds = select.median("online", "rounds") or 0.0
-    load = _traffic(select, "online", n_batches)
+    load = _traffic(lambda metric: (select.median("online", metric, PARTICIPANT) or 0.0) / n_batches)
     if any("engine" in (record.source or "") for record in job.records if record.metric == "payload_bytes_sent"):
         # What an engine sends is in no message that a channel counts.
         load = dataclasses.replace(load, up_messages=rounds, down_messages=rounds, at_once=True)
@@ -184,16 +185,13 @@ def _online(job: JobRecord, select: Selection, n_batches: int) -> Load:
 
 def _setup(job: JobRecord, select: Selection) -> Load:
     """One participant's: what it sends, and what is sent to it, one after the other."""
-    load = _traffic(select, "setup", job.config["task"]["n_participants"])
+    n_participants: int = job.config["task"]["n_participants"]
+    load = _traffic(lambda metric: select.per_participant("setup", metric, n_participants) or 0.0)
     return dataclasses.replace(load, steps=bool(load.up_bytes) + bool(load.down_bytes))
 
 
-def _traffic(select: Selection, stage: str, n_parts: int) -> Load:
-    """What participants exchanged in a stage, in equal parts."""
-
-    def part(metric: str) -> float:
-        return (select.median(stage, metric, PARTICIPANT) or 0.0) / n_parts
-
+def _traffic(part: Callable[[str], float]) -> Load:
+    """What one batch, or one participant, has of each metric."""
     return Load(
         up_bytes=part("payload_bytes_sent"),
         down_bytes=part("payload_bytes_received"),

@@ -8,6 +8,7 @@ variant, which is empty, and of a name such as None or NA. Where there is nothin
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -38,16 +39,21 @@ class _Measured:
     def per_sample(self, value: float | None) -> float | None:
         return None if value is None or not self.n_answers else value / self.n_answers
 
-    def per_participant(self, value: float | None) -> float | None:
-        return None if value is None else value / self.task["n_participants"]
+    def per_participant(self, stage: str, metric: str) -> float | None:
+        return self.select.per_participant(stage, metric, self.task["n_participants"])
 
     def up(self, stage: str, level: str, peer: str | None = None) -> float | None:
         """Bytes that the participants sent."""
         return self.median(stage, f"{level}_bytes_sent", PARTICIPANT, peer)
 
-    def down(self, stage: str, level: str) -> float | None:
-        """Bytes that the participants received."""
-        return self.median(stage, f"{level}_bytes_received", PARTICIPANT)
+    def n_dropped(self) -> int:
+        """Participants that dropped out, of the process in which most did."""
+        lost = collections.Counter(r.process for r in self.job.records if (r.stage, r.metric) == ("job", "dropped"))
+        return max(lost.values(), default=0)
+
+    def n_answered(self) -> int | None:
+        """Answers of a pass; where participants dropped out between passes, of the median one or that below."""
+        return None if (n := self.median("online", "n_answers")) is None else int(n)
 
     def answer(self, level: str) -> float | None:
         """Bytes that the coordinator sent to the participants."""
@@ -86,6 +92,8 @@ _COLUMNS: dict[str, _Column] = {
     "n_samples": _count(lambda m: m.task["n_samples"] if m.n_samples is None else m.n_samples),
     "n_train_samples": _Column(lambda m: m.one("job", "n_train_samples"), "count"),
     "n_participants": _count(lambda m: m.task["n_participants"]),
+    "n_dropped": _Column(_Measured.n_dropped, "count"),
+    "n_answers": _Column(_Measured.n_answered, "count"),
     "batch_size": _count(lambda m: m.task["batch_size"]),
     "seed": _count(lambda m: m.job.seed),
     "processes": _count(lambda m: m.measure["processes"]),
@@ -112,20 +120,20 @@ _COLUMNS: dict[str, _Column] = {
     "down_wire_bytes_per_sample": _Column(lambda m: m.per_sample(m.answer("wire"))),
     "third_party_bytes_per_sample": _Column(lambda m: m.per_sample(m.select.third_party_bytes("online"))),
     "engine_bytes_per_sample": _Column(lambda m: m.per_sample(m.median("online", "engine_bytes", PARTICIPANT))),
-    "setup_up_bytes": _Column(lambda m: m.per_participant(m.up("setup", "payload"))),
-    "setup_down_bytes": _Column(lambda m: m.per_participant(m.down("setup", "payload"))),
-    "setup_up_wire_bytes": _Column(lambda m: m.per_participant(m.up("setup", "wire"))),
-    "setup_down_wire_bytes": _Column(lambda m: m.per_participant(m.down("setup", "wire"))),
-    "train_up_bytes": _Column(lambda m: m.per_participant(m.up("train", "payload"))),
-    "train_down_bytes": _Column(lambda m: m.per_participant(m.down("train", "payload"))),
+    "setup_up_bytes": _Column(lambda m: m.per_participant("setup", "payload_bytes_sent")),
+    "setup_down_bytes": _Column(lambda m: m.per_participant("setup", "payload_bytes_received")),
+    "setup_up_wire_bytes": _Column(lambda m: m.per_participant("setup", "wire_bytes_sent")),
+    "setup_down_wire_bytes": _Column(lambda m: m.per_participant("setup", "wire_bytes_received")),
+    "train_up_bytes": _Column(lambda m: m.per_participant("train", "payload_bytes_sent")),
+    "train_down_bytes": _Column(lambda m: m.per_participant("train", "payload_bytes_received")),
     "rounds": _Column(lambda m: m.median("online", "rounds")),
     "participant_peak_rss_bytes": _Column(lambda m: m.select.peak(PARTICIPANT)),
     "coordinator_peak_rss_bytes": _Column(lambda m: m.select.peak(COORDINATOR)),
     "participant_offline_cpu_s_per_sample": _Column(lambda m: m.per_sample(m.cpu_s("offline", PARTICIPANT))),
     "offline_bytes_per_sample": _Column(lambda m: m.per_sample(m.median("offline", "payload_bytes_sent"))),
-    "participant_setup_cpu_s": _Column(lambda m: m.per_participant(m.cpu_s("setup", PARTICIPANT))),
+    "participant_setup_cpu_s": _Column(lambda m: m.per_participant("setup", "cpu_s")),
     "coordinator_setup_cpu_s": _Column(lambda m: m.cpu_s("setup", COORDINATOR)),
-    "participant_train_cpu_s": _Column(lambda m: m.per_participant(m.cpu_s("train", PARTICIPANT))),
+    "participant_train_cpu_s": _Column(lambda m: m.per_participant("train", "cpu_s")),
     "coordinator_train_cpu_s": _Column(lambda m: m.cpu_s("train", COORDINATOR)),
     "prepare_cpu_s": _Column(lambda m: m.one("prepare", "cpu_s")),
     "model_cpu_s": _Column(lambda m: m.one("model", "cpu_s")),

@@ -136,7 +136,7 @@ class Probe:
     def __init__(self, party: Party) -> None:
         self.party = party
         self.audit = _audit()
-        self._sockets = open_sockets()
+        self._known_descriptors = set(open_sockets().values())
         self._answers: list[list[int]] = []
         self._facts: dict[str, Any] = {
             "pid": os.getpid(),
@@ -144,16 +144,13 @@ class Probe:
             "command": sys.orig_argv,
             "changes": {},
             "late_imports": {},
-            "new_sockets": 0,
             "strayed": [],
-            "engine": [],
+            "engine_bytes_received": 0,
         }
 
     @contextlib.contextmanager
     def stage(self, stage: str) -> Iterator[None]:
         """Inside, role code runs; afterwards its traces are noted."""
-        if stage == "close":
-            self._note_engine()
         before, loaded = global_state(), set(sys.modules)
         with self.audit.role():
             yield
@@ -161,7 +158,8 @@ class Probe:
             self._facts["late_imports"].setdefault(module, stage)
         for name in changed(before, global_state()):
             self._facts["changes"].setdefault(name, stage)
-        self._facts["new_sockets"] = max(self._facts["new_sockets"], len(open_sockets().keys() - self._sockets))
+        if stage != "close":  # which closes its engine's sockets, and its peers' do
+            self._note_engine()
         self._facts["strayed"] = sorted({*self._facts["strayed"], *strayed_children()})
         if stage == "online" and self.party.answered is not None:
             self._answers.append(self.party.answered.tolist())
@@ -198,8 +196,8 @@ class Probe:
 
     def _note_engine(self) -> None:
         if self.party.uses_engine:
-            with contextlib.suppress(ImportError):
-                self._facts["engine"] = engine.payload_by_socket(set(self._sockets.values()))
+            counted = engine.payload_by_socket(self._known_descriptors)
+            self._facts["engine_bytes_received"] = sum(connection["received"] for connection in counted)
 
 
 @functools.cache

@@ -151,11 +151,15 @@ class Connection:
         if isinstance(self._end, ProtocolError):
             raise ProtocolError(str(self._end))
 
-    def drain_all(self) -> None:
-        """Read all that has arrived, without waiting: what the kernel has counted, the tags in it are known of."""
+    def waiting(self) -> int:
+        """How many whole frames are here that nobody has received, after reading all that has come.
+
+        What the kernel has counted by then, the tags in it are known of.
+        """
         with contextlib.suppress(BlockingIOError):
             while not self._end:
                 self._read_some(_AT_ONCE)
+        return len(self._frames)
 
     def payload(self) -> PayloadBytes:
         """Payload both ways, without tags and encryption: by the kernel's count where it keeps one of that."""

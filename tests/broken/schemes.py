@@ -23,7 +23,6 @@ from ppbench.data.dataset import Dataset
 from ppbench.errors import PeerGone, ProtocolError
 from ppbench.party import Party
 from ppbench.scheme import Batch, Role, Scheme, SchemeCard, Task, TaskFacts
-from ppbench.wire.message import decode
 from tests.broken.sound import Coordinator, Idle, Participant, Sound, roles
 
 BROKEN: dict[str, list[type[Scheme]]] = {}
@@ -348,18 +347,6 @@ class Writing(Participant):
 @dataclasses.dataclass(frozen=True)
 class KeepsSamplesOnDisk(Sound):
     roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(Writing)
-
-
-class Bypassing(Coordinator):
-    def online(self, party: Party, batch: Batch) -> None:
-        decode(party.participant.connection.receive())
-        party.participant.send("seen", batch.size)
-
-
-@breaks("views_account_for_every_byte")
-@dataclasses.dataclass(frozen=True)
-class ReadsBesideTheView(Sound):
-    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(coordinator=Bypassing)
 
 
 class RawSending(Participant):

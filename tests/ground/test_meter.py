@@ -97,7 +97,7 @@ def test_where_the_kernel_tells_less_the_peak_is_that_since_the_process_began(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = peak_rss_bytes()
-    monkeypatch.setattr(meter, "_STATUS", tmp_path / "none")
+    monkeypatch.setattr(meter, "_PROCESSES", tmp_path)
     monkeypatch.setattr(meter, "_CLEAR_REFS", tmp_path)
     assert Meter(own_process=True).read().peak_rss_bytes >= known // 2
     assert os.listdir(tmp_path) == []

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+import tests.broken.cheats  # noqa: F401 - more of BROKEN
 from ppbench.app.check import print_check
 from ppbench.errors import ConfigError
 from ppbench.scheme import Scheme
@@ -15,7 +16,7 @@ from ppbench.testing.suite import CHECKS, CHECKS_OF, STATIC
 from tests.broken.datasets import BROKEN_DATASETS
 from tests.broken.heavy import ImportsPandas
 from tests.broken.models import BROKEN_MODELS
-from tests.broken.schemes import BROKEN
+from tests.broken.schemes import BROKEN, NeverEndsWell
 from tests.broken.sound import Sound
 
 ELSEWHERE = {"parties_can_find_it", "imports_with_numpy_alone"}
@@ -80,8 +81,7 @@ def test_a_module_that_brings_a_library_along() -> None:
 
 
 def test_a_failed_check_shows_where_the_role_was_and_what_its_party_printed() -> None:
-    (scheme,) = BROKEN["completes_a_job"]
-    (result,) = check_scheme(scheme, only=["completes_a_job"], raise_on_failure=False)
+    (result,) = check_scheme(NeverEndsWell, only=["completes_a_job"], raise_on_failure=False)
     assert result.detail == "coordinator failed in setup: as a test has it"
     where, printed, *log = result.evidence.splitlines()
     assert re.fullmatch(r'.*/tests/broken/schemes\.py:\d+ in setup: raise ProtocolError\("as a test has it"\)', where)
