@@ -187,7 +187,7 @@ class Party:
         return self._hosts[listener], int(by_name[listener].receive("engine"))
 
     def count_rounds(self, n_rounds: int) -> None:
-        """Rounds of the batch in hand that an engine made over sockets of its own, where no channel sees them."""
+        """Rounds of the batch or stage in hand that an engine made over its own sockets, where no channel sees them."""
         self.path.depth += n_rounds
 
     def count_engine_bytes(self, n_bytes: int) -> None:

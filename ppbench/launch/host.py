@@ -117,8 +117,9 @@ class Host:
         on_path = _on_critical_path(scheme)
         channels = {}
         for peer, sock in self._meet(name, spec).items():
-            counted = on_path[role_of(peer)] and on_path[role_of(name)]
-            channels[peer] = Channel(peer, Connection(sock, connections), path if counted else None, view)
+            ends = role_of(name), role_of(peer)
+            counted = path if all(on_path[role] for role in ends) else None
+            channels[peer] = Channel(peer, Connection(sock, connections), counted, view, int(PARTICIPANT in ends))
         facts = dict(spec["task"], sample_shape=tuple(spec["task"]["sample_shape"]))
         self._party = Party(name, TaskFacts(**facts), channels, path, view, self._own_process, spec["hosts"])
         return None
@@ -165,11 +166,11 @@ class Host:
         done = StageReport()
         self._party.engine_bytes = None
         if stage == "setup":
-            self._role.setup(self._party, tree["artifacts"])
+            self._once(stage, done, lambda: self._role.setup(self._party, tree["artifacts"]))
             if self._role.takes_part_in("serve"):
                 self._start_serving()
         elif stage == "train":
-            self._role.train(self._party, self._shard)
+            self._once(stage, done, lambda: self._role.train(self._party, self._shard))
         elif stage in ("offline", "online"):
             self._batches(stage, tree["plan"], done)
         else:
@@ -178,6 +179,13 @@ class Host:
         done.published, self._party.published = self._party.published, {}
         done.engine_bytes = self._party.engine_bytes
         return done.to_tree()
+
+    def _once(self, stage: str, done: StageReport, run: Callable[[], None]) -> None:
+        """A stage without batches: the depth begins anew with it, but not for who answers others in it all the same."""
+        if self._role.takes_part_in(stage):
+            self._party.path.depth = 0
+            run()
+            done.rounds = self._party.path.depth
 
     def _channel_cpu_s(self) -> float:
         return sum(channel.cpu_ns for channel in self._party.channels.values()) / 1e9
@@ -202,7 +210,7 @@ class Host:
                     raise
                 continue
             done.batch_wall_s.append((index, time.perf_counter() - began))
-            done.rounds.append((index, self._party.path.depth))
+            done.rounds = max(done.rounds, self._party.path.depth)
             if self._party.guess is not None:
                 done.guesses.append((owner, start, self._party.guess))
             if mine and stage == "online":

@@ -36,8 +36,8 @@ class StageReport(_Told):
     """Whether the CPU time is the party's own: of who serves in a shared process it cannot be told."""
     batch_wall_s: list[tuple[int, float]] = dataclasses.field(default_factory=list)
     """(index of the batch, seconds in the role's `online` or `offline`)."""
-    rounds: list[tuple[int, int]] = dataclasses.field(default_factory=list)
-    """(index of the batch, depth on the critical path at its end)."""
+    rounds: int = 0
+    """Depth on the critical path at the end of the stage, or of the batch where it was the deepest."""
     answers: list[Array] = dataclasses.field(default_factory=list)
     """Labels, one array a batch of its own."""
     logits: list[Array] = dataclasses.field(default_factory=list)

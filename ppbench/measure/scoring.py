@@ -57,8 +57,8 @@ def costs(
         for peer, traffic in reading.traffic.items():
             for metric, value, unit, source in _counts(traffic):
                 yield record(metric, value, unit, peer=peer, source=source)
-    if deepest := [depth for reading in readings.values() for _, depth in reading.report.rounds]:
-        yield Record(stage=stage, metric="rounds", value=max(deepest), unit="1", process=process, repetition=repetition)
+    deepest = max(reading.report.rounds for reading in readings.values())
+    yield Record(stage=stage, metric="rounds", value=deepest, unit="1", process=process, repetition=repetition)
 
 
 def answers(
