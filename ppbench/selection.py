@@ -47,6 +47,17 @@ class Selection:
                 passes[at] = passes.get(at, 0.0) + record.value
         return statistics.median(passes.values()) if passes else None
 
+    def steps(self, stage: str) -> float | None:
+        """One-way steps of setup or training; None where there was no such stage, or nobody knows.
+
+        Older versions did not count them. Then bytes tell as much as that nothing was exchanged, or all at once: where
+        participants only sent or only received, it was one step.
+        """
+        if (counted := self.median(stage, "rounds")) is not None:
+            return counted
+        ways = [self.median(stage, f"payload_bytes_{way}", PARTICIPANT) for way in ("sent", "received")]
+        return None if None in ways or all(ways) else float(any(ways))
+
     def third_party_bytes(self, stage: str) -> float | None:
         """Payload that third parties sent and received."""
         sent = self.median(stage, "payload_bytes_sent", THIRD_PARTY)
