@@ -25,8 +25,12 @@ class Selection:
 
     def __init__(self, records: Sequence[Record]) -> None:
         self._by_metric: dict[tuple[str, str], list[Record]] = {}
+        self._by_round: dict[str, list[Record]] = {}
         for record in records:
-            self._by_metric.setdefault((record.stage, record.metric), []).append(record)
+            if record.training_round is None:
+                self._by_metric.setdefault((record.stage, record.metric), []).append(record)
+            else:
+                self._by_round.setdefault(record.metric, []).append(record)
 
     def one(self, stage: str, metric: str) -> float | None:
         """The value that is measured once a job."""
@@ -46,6 +50,20 @@ class Selection:
                 at = record.process, record.repetition
                 passes[at] = passes.get(at, 0.0) + record.value
         return statistics.median(passes.values()) if passes else None
+
+    @property
+    def training_metrics(self) -> list[str]:
+        """What was measured of single training rounds."""
+        return list(self._by_round)
+
+    def by_training_round(self, metric: str, part: str | None = None) -> dict[int, float]:
+        """Training round -> the sum over the parties of one part, as a median over processes; in order of rounds."""
+        sums: dict[int, dict[int | None, float]] = {}
+        for record in self._by_round.get(metric, []):
+            if record.training_round is not None and (part is None or _part(record.party) == part):
+                of_round = sums.setdefault(record.training_round, {})
+                of_round[record.process] = of_round.get(record.process, 0.0) + record.value
+        return {number: statistics.median(sums[number].values()) for number in sorted(sums)}
 
     def steps(self, stage: str) -> float | None:
         """One-way steps of setup or training; None where there was no such stage, or nobody knows.

@@ -23,6 +23,7 @@ from ppbench.bundle import Array, Tree
 from ppbench.errors import PeerGone, PpbenchError, ProtocolError, message
 from ppbench.launch import enter
 from ppbench.launch.reports import Counts, EngineSocket, StageReport, Traffic
+from ppbench.launch.training_rounds import TrainingRounds
 from ppbench.meter import Meter
 from ppbench.party import Party, role_of
 from ppbench.plugin import resolve
@@ -170,12 +171,12 @@ class Host:
             if self._role.takes_part_in("serve"):
                 self._start_serving()
         elif stage == "train":
-            self._once(stage, done, lambda: self._role.train(self._party, self._shard))
+            self._once(stage, done, lambda: self._train(done))
         elif stage in ("offline", "online"):
             self._batches(stage, tree["plan"], done)
         else:
             raise ProtocolError(f"there is no stage '{stage}'")
-        done.cost, done.channel_cpu_s = self._meter.read(), self._channel_cpu_s()
+        done.cost, done.channel_cpu_s = self._meter.read(), self._party.channel_cpu_s
         done.published, self._party.published = self._party.published, {}
         done.engine_bytes = self._party.engine_bytes
         return done.to_tree()
@@ -187,8 +188,12 @@ class Host:
             run()
             done.rounds = self._party.path.depth
 
-    def _channel_cpu_s(self) -> float:
-        return sum(channel.cpu_ns for channel in self._party.channels.values()) / 1e9
+    def _train(self, done: StageReport) -> None:
+        rounds = TrainingRounds(self._party, self._meter)
+        self._party.training = rounds.ended
+        self._role.train(self._party, self._shard)
+        self._party.training = None
+        done.training_rounds = rounds.reports
 
     def _batches(self, stage: str, plan: list[list[Any]], done: StageReport) -> None:
         if not self._role.takes_part_in(stage):
@@ -259,7 +264,7 @@ class Host:
         return [EngineSocket(**found) for found in engine.payload_by_socket(known)]
 
     def _cost_of_serving(self) -> StageReport:
-        return StageReport(self._meter.read(), self._channel_cpu_s(), cpu_is_known=self._own_process)
+        return StageReport(self._meter.read(), self._party.channel_cpu_s, cpu_is_known=self._own_process)
 
     def _release(self, tree: Tree) -> Tree:
         """The end: let `serve` come home, close the role, hand over the view."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ppbench import bundle, records
-from ppbench.bundle import Tree
+from ppbench.bundle import Array, Tree
 from ppbench.errors import PluginFault, PpbenchError, UnavailableError, message, one_line, told
 from ppbench.measure import scoring, tracebacks
 from ppbench.measure.calibration import Rate, calibrate, pooled
@@ -15,7 +15,7 @@ from ppbench.measure.load import OwnedSamples, owned_samples
 from ppbench.measure.parties import Parties
 from ppbench.measure.prepare import Prepared, prepared
 from ppbench.measure.provenance import provenance
-from ppbench.measure.readings import Reading
+from ppbench.measure.readings import Reading, published_by_round
 from ppbench.party import participant_name, role_of
 from ppbench.progress import Progress, silent
 from ppbench.records import JobRecord, Machine, Record, Stage, Status
@@ -96,10 +96,14 @@ def _measure(
     progress: Progress,
 ) -> Iterator[Record]:
     """One fresh set of processes through all stages, the online stage with its warm-up and all repetitions."""
+    by_round: dict[int, dict[str, dict[str, Array]]] = {}
     with _parties(job, start, folder) as parties:
         _keep_machines(parties, machines)
         for stage, readings in _before_online(job, start, owned, parties):
             yield from scoring.costs(stage, readings, process)
+            if stage == "train":
+                yield from scoring.training_rounds(readings, process)
+                by_round = published_by_round(readings)
         if job.scheme.takes_part_in("online"):
             plan = _plan(owned, job.task.batch_size)
             _unmeasured_pass(job, parties, plan, job.measure.warmup_batches)
@@ -112,6 +116,8 @@ def _measure(
         yield from scoring.dropouts(parties.dropped, process)
     for name, results in parties.published.items():
         bundle.save(folder / "published" / f"{name}.npz", results)
+    for number, of_round in by_round.items():
+        yield from scoring.published(job.scheme, start.task, of_round, process, number)
     yield from scoring.published(job.scheme, start.task, parties.published, process)
     progress(f"measuring {job.title}", (process + 1) * job.measure.repetitions, _passes(job))
 

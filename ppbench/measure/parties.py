@@ -119,8 +119,9 @@ class Parties:
         words = {name: {"stage": stage, **((trees or {}).get(name) or {})} for name in self.living}
         done = {name: StageReport.from_tree(tree) for name, tree in self._ask("stage", words).items()}
         for name, report in done.items():
-            if report.published:
-                self.published.setdefault(name, {}).update(report.published)
+            for published in (*(ended.published for ended in report.training_rounds), report.published):
+                if published:
+                    self.published.setdefault(name, {}).update(published)
         before, self._counts = self._counts, self._settled()
         engines = engine_traffic(before, self._counts)
         return {

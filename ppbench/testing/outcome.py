@@ -39,12 +39,17 @@ class Outcome:
         return sum(
             record.value
             for record in self.record.records
-            if record.metric == metric and party in (None, record.party) and peer in (None, record.peer)
+            if record.metric == metric
+            and party in (None, record.party)
+            and peer in (None, record.peer)
+            # Those of a training round are in the stage's.
+            and record.training_round is None
         )
 
     def values(self, stage: str, metric: str) -> list[float]:
         """One value for each repetition, or party, or batch."""
-        return [r.value for r in self.record.records if r.stage == stage and r.metric == metric]
+        found = [r for r in self.record.records if r.stage == stage and r.metric == metric]
+        return [r.value for r in found if r.training_round is None]
 
     def reports(self) -> dict[str, Tree]:
         """What each watched party reported of the pass with views, complete."""

@@ -26,10 +26,11 @@ class Participant(Role["FederatedAveraging"]):
         assert shard is not None
         inputs = party.task.unit(shard.samples)
         while (message := party.coordinator.receive_message()).name == "model":
-            _, model = message.arrays
+            number, model = message.arrays
             for _ in range(self.scheme.n_epochs):
                 model = model - self.scheme.learning_rate * gradient(model, inputs, shard.labels)
             party.coordinator.send("update", model, np.uint32(len(inputs)))
+            party.round_ended(int(number))
         (self.model,) = message.arrays
 
     def online(self, party: Party, batch: Batch) -> None:
@@ -51,6 +52,7 @@ class Coordinator(Role["FederatedAveraging"]):
             model = np.average([update for update, _ in updates], axis=0, weights=[int(n) for _, n in updates])
             model = model.astype(np.float32)
             party.publish("model", model)
+            party.round_ended()
         for participant in party.participants:
             participant.send("trained", model)
 
