@@ -11,10 +11,14 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.image import imread
 
+from ppbench.app.report import write_report
 from ppbench.records import JobRecord, tidy
+from ppbench.report.groups import grouped
 from ppbench.report.summary import summary
 from ppbench.report.table import text_table
+from ppbench.report.training_curves import training_curves
 from ppbench.scheme import COORDINATOR, Role
 from tests.helpers import measured
 from tests.helpers.measured import row, value
@@ -47,10 +51,15 @@ def test_the_steps_of_training_are_counted_from_its_own_begin(tmp_path: Path, n_
 
 
 @pytest.fixture(scope="module")
-def chosen(tmp_path_factory: pytest.TempPathFactory) -> JobRecord:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `chosen` is."""
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture(scope="module")
+def chosen(folder: Path) -> JobRecord:
     """Six training rounds, two of four participants in each."""
-    scheme = FederatedAveraging(n_training_rounds=6, n_chosen=2)
-    return measure(scheme, tmp_path_factory.mktemp("chosen"), wire="tcp", n_participants=4)
+    return measure(FederatedAveraging(n_training_rounds=6, n_chosen=2), folder, wire="tcp", n_participants=4)
 
 
 def test_a_training_round_has_the_bytes_of_those_who_took_part_in_it(chosen: JobRecord) -> None:
@@ -112,6 +121,23 @@ def test_what_a_round_published_is_scored_by_the_harness_round_by_round(chosen: 
 def test_rounds_are_in_no_figure_of_the_whole_stage(chosen: JobRecord) -> None:
     without = chosen.model_copy(update={"records": [r for r in chosen.records if r.training_round is None]})
     pd.testing.assert_frame_equal(summary([chosen]), summary([without]))
+
+
+def test_the_report_draws_training_round_by_round(folder: Path, chosen: JobRecord) -> None:
+    assert folder / "training_curves.png" in write_report(folder)
+    image = imread(folder / "training_curves.png")
+    assert image.shape[1] == 1400
+    edges = [image[0], image[-1], image[:, 0], image[:, -1]]
+    assert all(np.allclose(edge, 1) for edge in edges), "something is cut off at an edge"
+    text = (folder / "training_curves.svg").read_text()
+    for told in ("training round", "accuracy", "upload so far", "CPU time so far", chosen.scheme):
+        assert told in text
+
+
+def test_one_training_round_is_no_curve(tmp_path: Path) -> None:
+    record = measure(FederatedAveraging(n_training_rounds=1), tmp_path)
+    assert row(record).n_training_rounds == 1
+    assert training_curves(grouped([record])) is None
 
 
 class LateCoordinator(Coordinator):
