@@ -1,6 +1,7 @@
 """The process that a party lives in: `python -m ppbench.launch.host --connect HOST:PORT --token-file FILE PARTY...`.
 
-It does what the harness says, word by word: spec, connect, load, then stage and count by turns, then release.
+It does what the harness says, word by word: spec, connect, load, then stage and count by turns, then release; renew
+after a rehearsal.
 Several light participants may share one process, each in a thread of its own.
 """
 
@@ -8,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import faulthandler
+import functools
 import os
 import socket
 import sys
@@ -59,8 +62,10 @@ class Host:
         self._shard: Shard | None = None
         self._scheme: Scheme | None = None
         self._interfaces: dict[str, str] = {}
+        self._new_party: Callable[[], Party]
         self._party: Party
         self._role: Role[Any]
+        self._unused_rss_bytes: int | None = None
 
     def run(self) -> bool:
         """Follow the harness to its release; False if this party failed, which the harness has been told."""
@@ -68,6 +73,7 @@ class Host:
             "spec": self._spec,
             "load": self._load,
             "stage": self._stage,
+            "renew": self._renew,
             "count": self._count,
             "release": self._release,
         }
@@ -122,7 +128,16 @@ class Host:
             counted = path if all(on_path[role] for role in ends) else None
             channels[peer] = Channel(peer, Connection(sock, connections), counted, view, int(PARTICIPANT in ends))
         facts = dict(spec["task"], sample_shape=tuple(spec["task"]["sample_shape"]))
-        self._party = Party(name, TaskFacts(**facts), channels, path, view, self._own_process, spec["hosts"])
+        known = (name, TaskFacts(**facts), channels, path, view, self._own_process, spec["hosts"])
+        self._new_party = functools.partial(Party, *known)
+        self._party = self._new_party()
+        return None
+
+    def _renew(self, tree: Tree) -> Tree:
+        """Put a role and a party in place that know nothing of what the process has done so far."""
+        self._role.close(self._party)
+        self._role = type(self._role)(self._role.scheme)
+        self._party = self._new_party()
         return None
 
     def _meet(self, name: str, spec: Tree) -> dict[str, socket.socket]:
@@ -177,6 +192,10 @@ class Host:
         else:
             raise ProtocolError(f"there is no stage '{stage}'")
         done.cost, done.channel_cpu_s = self._meter.read(), self._party.channel_cpu_s
+        if stage == "setup":
+            # What a rehearsal left in memory the scheme has taken as well.
+            self._unused_rss_bytes = self._unused_rss_bytes or done.cost.start_rss_bytes
+            done.cost = dataclasses.replace(done.cost, start_rss_bytes=self._unused_rss_bytes)
         done.published, self._party.published = self._party.published, {}
         done.engine_bytes = self._party.engine_bytes
         return done.to_tree()

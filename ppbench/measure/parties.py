@@ -130,6 +130,17 @@ class Parties:
             if name in self._counts
         }
 
+    def renew(self) -> None:
+        """Give each party a role as at the start: what all of them did up to now was a rehearsal. Raises JobFailed."""
+        self._ask("renew", dict.fromkeys(self.living))
+        self.published.clear()
+        self._counts = self._settled()
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the deadline has passed."""
+        return time.monotonic() >= self._ends_at_s
+
     def _settled(self) -> dict[str, Counts]:
         """The counts at a barrier, once all that was sent before it has arrived.
 
