@@ -180,8 +180,7 @@ def published(
         if not _METRIC.fullmatch(name):
             raise PluginFault(f"{scheme.name}: score named a value {name!r}; a name is letters, digits and _")
     for name, value in values.items():
-        at = {"process": process, "training_round": training_round}
-        yield Record(stage=stage, metric=f"published_{name}", value=value, unit="1", **at)
+        yield Record(stage, f"published_{name}", value, "1", process=process, training_round=training_round)
 
 
 @contextlib.contextmanager

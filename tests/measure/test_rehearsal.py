@@ -28,7 +28,7 @@ trained: list[int] = []
 """How many samples the shards had that this process has trained on."""
 
 
-class Remembering(Participant):
+class Remembering(Participant["Remembered"]):
     """Publishes what its process has done, and what its role has."""
 
     n_setups = 0

@@ -140,7 +140,7 @@ def test_one_training_round_is_no_curve(tmp_path: Path) -> None:
     assert training_curves(grouped([record])) is None
 
 
-class LateCoordinator(Coordinator):
+class LateCoordinator(Coordinator["Late"]):
     """Ends a round where there is none, or under a number that was."""
 
     def train(self, party: Any, shard: Any) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -18,8 +18,10 @@ from ppbench.scheme import COORDINATOR, Batch, Role, Scheme, SchemeCard, Shard, 
 from ppbench.wire.channel import Channel
 from tests.sketches.common import toy_card
 
+S = TypeVar("S", bound="FederatedAveraging")
 
-class Participant(Role["FederatedAveraging"]):
+
+class Participant(Role[S]):
     """The IoT device: its samples stay, a model trained on them leaves."""
 
     def train(self, party: Party, shard: Shard | None) -> None:
@@ -39,7 +41,7 @@ class Participant(Role["FederatedAveraging"]):
         party.answer(labels)
 
 
-class Coordinator(Role["FederatedAveraging"]):
+class Coordinator(Role[S]):
     """The cloud: chooses, combines."""
 
     def train(self, party: Party, shard: Shard | None) -> None:
@@ -59,7 +61,7 @@ class Coordinator(Role["FederatedAveraging"]):
     def chosen(self, party: Party) -> Sequence[Channel]:
         """Those who train in this round."""
         n_chosen = self.scheme.n_chosen or party.task.n_participants
-        return party.rng.choice(np.array(party.participants, object), n_chosen, replace=False).tolist()
+        return [party.participants[i] for i in party.rng.permutation(party.task.n_participants)[:n_chosen]]
 
     def online(self, party: Party, batch: Batch) -> None:
         party.participant.receive("labels")
