@@ -46,6 +46,12 @@ class Outcome:
             and record.training_round is None
         )
 
+    @property
+    def payload_sources(self) -> set[str | None]:
+        """Who counted the payload of stages; that of a training round is the channels' own count."""
+        counted = [r for r in self.record.records if r.metric == "payload_bytes_sent"]
+        return {r.source for r in counted if r.training_round is None}
+
     def values(self, stage: str, metric: str) -> list[float]:
         """One value for each repetition, or party, or batch."""
         found = [r for r in self.record.records if r.stage == stage and r.metric == metric]

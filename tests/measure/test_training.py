@@ -20,6 +20,7 @@ from ppbench.report.summary import summary
 from ppbench.report.table import text_table
 from ppbench.report.training_curves import training_curves
 from ppbench.scheme import COORDINATOR, Role
+from ppbench.testing import check_scheme
 from tests.helpers import measured
 from tests.helpers.measured import row, value
 from tests.sketches.common import LeastSquares
@@ -138,6 +139,12 @@ def test_one_training_round_is_no_curve(tmp_path: Path) -> None:
     record = measure(FederatedAveraging(n_training_rounds=1), tmp_path)
     assert row(record).n_training_rounds == 1
     assert training_curves(grouped([record])) is None
+
+
+def test_rounds_keep_no_check_from_holding_views_against_the_kernels_counts() -> None:
+    scheme = FederatedAveraging(n_training_rounds=2)
+    (result,) = check_scheme(scheme, only=["views_account_for_every_byte"], model=LeastSquares())
+    assert result.passed, result.detail
 
 
 class LateCoordinator(Coordinator["Late"]):
