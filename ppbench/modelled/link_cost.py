@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -40,6 +41,7 @@ FEASIBLE_ONCE_S = 24 * 3600.0
 
 Once = Literal["setup", "train"]
 """A stage that every participant goes through once."""
+_OF: Mapping[Once, str] = {"setup": "of setup", "train": "of training"}
 
 _GROUP = "link"
 
@@ -147,7 +149,7 @@ def once_cost(job: JobRecord, link: Link, stage: Once) -> OnceCost | None:
         return None
     link_s = _link_s(load, link)
     feasible = link_s <= FEASIBLE_ONCE_S
-    return OnceCost(link_s, energy_j(load, link), feasible, "" if feasible else _reason(link_s, f"of {stage}", link))
+    return OnceCost(link_s, energy_j(load, link), feasible, "" if feasible else _reason(link_s, _OF[stage], link))
 
 
 def _link_s(load: Load, link: Link) -> float:

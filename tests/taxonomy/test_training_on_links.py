@@ -109,7 +109,7 @@ def test_megabytes_of_training_are_not_for_lorawan(federated: JobRecord) -> None
     assert cost is not None
     assert cost.link_s > 8 * 3.2e6 / LORAWAN.goodput_up_bit_per_s / LORAWAN.duty_cycle > FEASIBLE_ONCE_S
     assert not cost.feasible
-    assert f"{cost.link_s / 3600:.1f} hours of train; LoRaWAN" in cost.reason
+    assert f"{cost.link_s / 3600:.1f} hours of training; LoRaWAN" in cost.reason
     assert cost.energy_j > 8 * 3.2e6 * LORAWAN.energy_sent_j_per_bit
     # Its samples are carried all the same.
     samples = link_cost(large, LORAWAN)
