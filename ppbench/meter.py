@@ -43,11 +43,16 @@ class Meter:
         self._cpu_s = self._cpu_now_s()
         self._wall_s = time.perf_counter()
 
+    def elapsed(self) -> tuple[float, float]:
+        """CPU and wall seconds since `start`; of a thread's CPU, only the thread that started can tell."""
+        return self._cpu_now_s() - self._cpu_s, time.perf_counter() - self._wall_s
+
     def read(self) -> Cost:
-        """The cost since `start`; of a thread's CPU, only the thread that started can tell."""
+        """The cost since `start`; see `elapsed`."""
+        cpu_s, wall_s = self.elapsed()
         return Cost(
-            cpu_s=self._cpu_now_s() - self._cpu_s,
-            wall_s=time.perf_counter() - self._wall_s,
+            cpu_s=cpu_s,
+            wall_s=wall_s,
             peak_rss_bytes=peak_rss_bytes(),
             start_rss_bytes=self._start_rss_bytes,
         )

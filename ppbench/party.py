@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NoReturn
 
 import numpy as np
@@ -56,7 +56,9 @@ class Party:
         self.guess: Array | None = None
         self.engine_bytes: int | None = None
         self.published: dict[str, Array] = {}
-        """What the harness has not been handed yet; it is at the end of each stage."""
+        """What the harness has not been handed yet; it is at the end of each stage, and of each training round."""
+        self.training: Callable[[int | None], None] | None = None
+        """For the harness: who is told in `train` of the end of a training round."""
         self.uses_engine = False
         self._own_process = own_process
         self._hosts = hosts
@@ -170,6 +172,22 @@ class Party:
         """
         raise Leaving
 
+    def round_ended(self, number: int | None = None) -> None:
+        """Say in `train` that a training round ends here, so that it is on record by itself.
+
+        What this party computed, exchanged and published since the round before becomes the round's, and the scheme's
+        `score` is asked what the published is worth. Rounds are numbered from 0, and this is the next one unless
+        `number` says otherwise: a party that sits out some rounds names the one that it took part in.
+
+        The party says it, and not the harness when it would call a stage once a round: a role's `train` reads like its
+        paper, with its loop in it, and no party waits at a barrier for others that its protocol does not wait for.
+
+        Raises ProtocolError outside of `train`, and for a number that is not above the last.
+        """
+        if self.training is None:
+            raise ProtocolError(f"{self.name} ends a training round outside of train")
+        self.training(number)
+
     def observe(self, name: str, array: Array) -> None:
         """Put into the view what this party sees but no channel shows, such as what an engine received."""
         if self.view is not None:
@@ -201,12 +219,17 @@ class Party:
         return self._hosts[listener], int(by_name[listener].receive("engine"))
 
     def count_rounds(self, n_rounds: int) -> None:
-        """Rounds of the batch in hand that an engine made over sockets of its own, where no channel sees them."""
+        """Rounds of the batch or stage in hand that an engine made over its own sockets, where no channel sees them."""
         self.path.depth += n_rounds
 
     def count_engine_bytes(self, n_bytes: int) -> None:
         """What an engine says of itself that it sent and received since last asked: shown beside the kernel's count."""
         self.engine_bytes = (self.engine_bytes or 0) + n_bytes
+
+    @property
+    def channel_cpu_s(self) -> float:
+        """For the harness: CPU time spent in all channels since their clocks were last set to zero."""
+        return sum(channel.cpu_ns for channel in self.channels.values()) / 1e9
 
     def begin(self, owner: str, batch: Batch) -> None:
         """For the harness: the next batch is in hand."""

@@ -63,6 +63,8 @@ class Record:
     repetition: int | None = None
     """Which pass over the samples in that set, from 0."""
     batch: int | None = None
+    training_round: int | None = None
+    """Which training round, from 0, of a value that is of this round alone; the whole stage's has none."""
     source: str | None = None
     """Who counted, where there is a choice: `tcp_info`, `engine_tcp_info` for an engine's own sockets, `veth`,
     `channel`, or the `engine` itself; `peer_` before it where the party had dropped out and its peer told it; for a
@@ -266,7 +268,7 @@ def read(folder: Path) -> JobRecord:
 
 _JOB_COLUMNS = ("scheme", "variant", "dataset", "model", "task", "seed")
 TIDY_COLUMNS = ("job", *_JOB_COLUMNS, *RECORD_COLUMNS)
-_WHOLE_COLUMNS = ("seed", "process", "repetition", "batch")
+_WHOLE_COLUMNS = ("seed", "process", "repetition", "batch", "training_round")
 
 
 def tidy(jobs: Iterable[JobRecord]) -> pd.DataFrame:

@@ -233,7 +233,8 @@ class Scheme(Plugin, abc.ABC):
         """What the results that parties published are worth, by name, for a scheme whose results are no answers.
 
         `published` is party -> name -> result. The harness alone holds them against the clear data, once for each set
-        of processes; the values become records `published_NAME`.
+        of processes, and for each training round in which something was published, with what was published in it; the
+        values become records `published_NAME`.
         """
         return {}
 

@@ -30,8 +30,12 @@ class Selection:
 
     def __init__(self, records: Sequence[Record]) -> None:
         self._by_metric: dict[tuple[str, str], list[Record]] = {}
+        self._by_round: dict[str, list[Record]] = {}
         for record in records:
-            self._by_metric.setdefault((record.stage, record.metric), []).append(record)
+            if record.training_round is None:
+                self._by_metric.setdefault((record.stage, record.metric), []).append(record)
+            else:
+                self._by_round.setdefault(record.metric, []).append(record)
         self._dropped = {(record.process, record.party) for record in self._by_metric.get(("job", "dropped"), ())}
 
     def one(self, stage: str, metric: str) -> float | None:
@@ -81,6 +85,31 @@ class Selection:
             if (record.process, record.repetition) == at
         }
         return {party for process, party in self._dropped if process == at[0]} - ended
+
+    @property
+    def training_metrics(self) -> list[str]:
+        """What was measured of single training rounds."""
+        return list(self._by_round)
+
+    def by_training_round(self, metric: str, part: str | None = None) -> dict[int, float]:
+        """Training round -> the sum over the parties of one part, as a median over processes; in order of rounds."""
+        sums: dict[int, dict[int | None, float]] = {}
+        for record in self._by_round.get(metric, []):
+            if record.training_round is not None and (part is None or _part(record.party) == part):
+                of_round = sums.setdefault(record.training_round, {})
+                of_round[record.process] = of_round.get(record.process, 0.0) + record.value
+        return {number: statistics.median(sums[number].values()) for number in sorted(sums)}
+
+    def steps(self, stage: str) -> float | None:
+        """One-way steps of setup or training; None where there was no such stage, or nobody knows.
+
+        Older versions did not count them. Then bytes tell as much as that nothing was exchanged, or all at once: where
+        participants only sent or only received, it was one step.
+        """
+        if (counted := self.median(stage, "rounds")) is not None:
+            return counted
+        ways = [self.median(stage, f"payload_bytes_{way}", PARTICIPANT) for way in ("sent", "received")]
+        return None if None in ways or all(ways) else float(any(ways))
 
     def third_party_bytes(self, stage: str) -> float | None:
         """Payload that third parties sent and received."""

@@ -19,7 +19,7 @@ PACKED_JOBS = "packed_jobs.jsonl"
 """A job a line: what its job file says."""
 PACKED_RECORDS = "packed_records.csv"
 """The records of all jobs, each with its job's id before it."""
-_COLUMNS = ("job", *RECORD_COLUMNS)
+_JOB = "job"
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def pack(results_dir: Path) -> int:
     if not jobs:
         raise PpbenchError(f"{results_dir} holds no results: there is no */{JOB_FILE} in it")
     lines = [json.dumps(records.taken_apart(job)[0]) + "\n" for job in jobs]
-    table = csv_lines([_COLUMNS, *((job.id, *cells(record)) for job in jobs for record in job.records)])
+    table = csv_lines([(_JOB, *RECORD_COLUMNS), *((job.id, *cells(record)) for job in jobs for record in job.records)])
     records.write_file(results_dir / PACKED_RECORDS, table.encode())
     records.write_file(results_dir / PACKED_JOBS, "".join(lines).encode())
     packed, faults = _packed(results_dir)
@@ -111,28 +111,32 @@ def _packed(results_dir: Path) -> tuple[list[JobRecord], list[str]]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
         path = results_dir / PACKED_RECORDS
-        tables = _tables(path.read_text(encoding="utf-8"))
+        columns, tables = _tables(path.read_text(encoding="utf-8"))
     except UNREADABLE as error:
         return [], [f"{path} cannot be read: {fault(error)}"]
     for number, line in enumerate(lines, 1):
         try:
             document = records.checked_document(json.loads(line))
-            table = csv_lines([RECORD_COLUMNS, *tables.get(str(document.get("id")), ())])
+            table = csv_lines([columns, *tables.get(str(document.get("id")), ())])
             jobs.append(records.put_together(document, table.encode()))
         except UNREADABLE as error:
             faults.append(f"{results_dir / PACKED_JOBS} line {number} cannot be read: {fault(error)}")
     return jobs, faults
 
 
-def _tables(text: str) -> dict[str, list[tuple[str, ...]]]:
-    """Job -> its lines. Raises ValueError for a file that is not whole."""
+def _tables(text: str) -> tuple[tuple[str, ...], dict[str, list[tuple[str, ...]]]]:
+    """The columns of records, and job -> its lines. Raises ValueError for a file that is not whole.
+
+    Older versions have fewer columns; the digests in their job files are of these.
+    """
     lines = csv.reader(io.StringIO(text, newline=""), strict=True)
-    if tuple(next(lines, ())) != _COLUMNS:
+    first, *columns = next(lines, [""])
+    if first != _JOB or not columns or not set(columns) <= set(RECORD_COLUMNS):
         raise ValueError("its first line does not name the columns")
     tables: dict[str, list[tuple[str, ...]]] = {}
     for job, *line in lines:
         tables.setdefault(job, []).append(tuple(line))
-    return tables
+    return tuple(columns), tables
 
 
 def _packed_now(results_dir: Path) -> dict[str, JobRecord]:

@@ -13,6 +13,7 @@ from ppbench.report.paper.figures import figure3, figure4
 from ppbench.report.style import write_picture
 from ppbench.report.summary import write_tables
 from ppbench.report.sweeps import write_sweeps
+from ppbench.report.training_curves import training_curves
 from ppbench.store import read_all
 from ppbench.taxonomy.write import write_taxonomy_report
 
@@ -31,6 +32,7 @@ def write_report(results_dir: Path) -> list[Path]:
         *write_picture(lambda: accuracy_vs_bytes(groups), results_dir, "accuracy_vs_bytes"),
         *write_picture(lambda: compute_per_party(groups), results_dir, "compute_per_party"),
         *write_sweeps(groups, results_dir),
+        *write_picture(lambda: training_curves(groups), results_dir, "training_curves"),
         *write_picture(lambda: figure3(groups, results_dir), results_dir, "figure3"),
         *write_picture(lambda: figure4(groups), results_dir, "figure4"),
         *write_taxonomy_report(groups, results_dir),

@@ -1,6 +1,7 @@
 """The process that a party lives in: `python -m ppbench.launch.host --connect HOST:PORT --token-file FILE PARTY...`.
 
-It does what the harness says, word by word: spec, connect, load, then stage and count by turns, then release.
+It does what the harness says, word by word: spec, connect, load, then stage and count by turns, then release; renew
+after a rehearsal.
 Several light participants may share one process, each in a thread of its own.
 """
 
@@ -8,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import faulthandler
+import functools
 import os
 import socket
 import sys
@@ -24,6 +27,7 @@ from ppbench.errors import PeerGone, PpbenchError, ProtocolError, message
 from ppbench.launch import enter
 from ppbench.launch.joining import HARNESS
 from ppbench.launch.reports import Counts, EngineSocket, StageReport, Traffic
+from ppbench.launch.training_rounds import TrainingRounds
 from ppbench.meter import Meter
 from ppbench.options import typed_fields
 from ppbench.party import Leaving, Party, role_of
@@ -74,8 +78,10 @@ class Host:
         self._scheme: Scheme | None = None
         self._interfaces: dict[str, str] = {}
         self._connections: list[Connection] = []
+        self._new_party: Callable[[], Party]
         self._party: Party
         self._role: Role[Any]
+        self._unused_rss_bytes: int | None = None
 
     def run(self) -> bool:
         """Follow the harness to its release; False if this party failed or left, which the harness has been told."""
@@ -83,6 +89,7 @@ class Host:
             "spec": self._spec,
             "load": self._load,
             "stage": self._stage,
+            "renew": self._renew,
             "count": self._count,
             "release": self._release,
         }
@@ -144,10 +151,20 @@ class Host:
         on_path = _on_critical_path(scheme)
         channels = {}
         for peer, connection in self._meet(name, spec).items():
-            counted = on_path[role_of(peer)] and on_path[role_of(name)]
-            channels[peer] = Channel(peer, connection, path if counted else None, view)
+            ends = role_of(name), role_of(peer)
+            counted = path if all(on_path[role] for role in ends) else None
+            channels[peer] = Channel(peer, connection, counted, view, int(PARTICIPANT in ends))
         facts = dict(spec["task"], sample_shape=tuple(spec["task"]["sample_shape"]))
-        self._party = Party(name, TaskFacts(**facts), channels, path, view, self._own_process, spec["hosts"])
+        known = (name, TaskFacts(**facts), channels, path, view, self._own_process, spec["hosts"])
+        self._new_party = functools.partial(Party, *known)
+        self._party = self._new_party()
+        return None
+
+    def _renew(self, tree: Tree) -> Tree:
+        """Put a role and a party in place that know nothing of what the process has done so far."""
+        self._role.close(self._party)
+        self._role = type(self._role)(self._role.scheme)
+        self._party = self._new_party()
         return None
 
     def _meet(self, name: str, spec: Tree) -> dict[str, Connection]:
@@ -194,22 +211,37 @@ class Host:
         done = StageReport()
         self._party.engine_bytes = None
         if stage == "setup":
-            self._role.setup(self._party, tree["artifacts"])
+            self._once(stage, done, lambda: self._role.setup(self._party, tree["artifacts"]))
             if self._role.takes_part_in("serve"):
                 self._start_serving()
         elif stage == "train":
-            self._role.train(self._party, self._shard)
+            self._once(stage, done, lambda: self._train(done))
         elif stage in ("offline", "online"):
             self._batches(stage, tree["plan"], done)
         else:
             raise ProtocolError(f"there is no stage '{stage}'")
-        done.cost, done.channel_cpu_s = self._meter.read(), self._channel_cpu_s()
+        done.cost, done.channel_cpu_s = self._meter.read(), self._party.channel_cpu_s
+        if stage == "setup":
+            # What a rehearsal left in memory the scheme has taken as well.
+            self._unused_rss_bytes = self._unused_rss_bytes or done.cost.start_rss_bytes
+            done.cost = dataclasses.replace(done.cost, start_rss_bytes=self._unused_rss_bytes)
         done.published, self._party.published = self._party.published, {}
         done.engine_bytes = self._party.engine_bytes
         return done.to_tree()
 
-    def _channel_cpu_s(self) -> float:
-        return sum(channel.cpu_ns for channel in self._party.channels.values()) / 1e9
+    def _once(self, stage: str, done: StageReport, run: Callable[[], None]) -> None:
+        """A stage without batches: the depth begins anew with it, but not for who answers others in it all the same."""
+        if self._role.takes_part_in(stage):
+            self._party.path.depth = 0
+            run()
+            done.rounds = self._party.path.depth
+
+    def _train(self, done: StageReport) -> None:
+        rounds = TrainingRounds(self._party, self._meter)
+        self._party.training = rounds.ended
+        self._role.train(self._party, self._shard)
+        self._party.training = None
+        done.training_rounds = rounds.reports
 
     def _batches(self, stage: str, plan: list[list[Any]], done: StageReport) -> None:
         if not self._role.takes_part_in(stage):
@@ -231,7 +263,7 @@ class Host:
                     raise
                 continue
             done.batch_wall_s.append((index, time.perf_counter() - began))
-            done.rounds.append((index, self._party.path.depth))
+            done.rounds = max(done.rounds, self._party.path.depth)
             if self._party.guess is not None:
                 done.guesses.append((owner, start, self._party.guess))
             if mine and stage == "online":
@@ -285,7 +317,7 @@ class Host:
         return [EngineSocket(**found) for found in engine.payload_by_socket(known)]
 
     def _cost_of_serving(self) -> StageReport:
-        return StageReport(self._meter.read(), self._channel_cpu_s(), cpu_is_known=self._own_process)
+        return StageReport(self._meter.read(), self._party.channel_cpu_s, cpu_is_known=self._own_process)
 
     def _release(self, tree: Tree) -> Tree:
         """The end: let `serve` come home, close the role, hand over the view."""

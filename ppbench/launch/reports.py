@@ -25,36 +25,6 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-@dataclasses.dataclass
-class StageReport(_Told):
-    """What one stage came to at one party."""
-
-    cost: Cost = dataclasses.field(default_factory=lambda: Cost(0.0, 0.0, 0, 0))
-    channel_cpu_s: float = 0.0
-    """CPU spent in channels, which is part of the cost."""
-    cpu_is_known: bool = True
-    """Whether the CPU time is the party's own: of who serves in a shared process it cannot be told."""
-    batch_wall_s: list[tuple[int, float]] = dataclasses.field(default_factory=list)
-    """(index of the batch, seconds in the role's `online` or `offline`)."""
-    rounds: list[tuple[int, int]] = dataclasses.field(default_factory=list)
-    """(index of the batch, depth on the critical path at its end)."""
-    answers: list[Array] = dataclasses.field(default_factory=list)
-    """Labels, one array a batch of its own."""
-    logits: list[Array] = dataclasses.field(default_factory=list)
-    """As many arrays, or none if the participant does not learn them."""
-    guesses: list[tuple[str, int, Array]] = dataclasses.field(default_factory=list)
-    """(owner, index of the first sample, (n, d) what the party takes its samples for)."""
-    published: dict[str, Array] = dataclasses.field(default_factory=dict)
-    """By name."""
-    engine_bytes: int | None = None
-    """What its engine says of itself that it sent and received."""
-
-    @classmethod
-    def from_tree(cls, tree: Tree) -> StageReport:
-        """What `to_tree` took apart; pairs come back as lists."""
-        return cls(**{**tree, "cost": Cost(**tree["cost"])})
-
-
 @dataclasses.dataclass(frozen=True)
 class Traffic:
     """What one party exchanged with one peer."""
@@ -115,6 +85,60 @@ class Traffic:
             payload_bytes_received=self.payload_bytes_received + engine.payload_bytes_received,
             source=f"{self.source}+{engine.source}",
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class RoundReport(_Told):
+    """What one training round came to at one party, from the end of the one before, or from the stage's begin."""
+
+    number: int
+    cpu_s: float
+    wall_s: float
+    channel_cpu_s: float
+    rounds: int
+    """Depth on the critical path of the stage, at the round's end."""
+    traffic: dict[str, Traffic]
+    """By peer with which something was exchanged; over channels alone, and as they count it themselves."""
+    published: dict[str, Array]
+    """By name."""
+
+    @classmethod
+    def from_tree(cls, tree: Tree) -> RoundReport:
+        """What `to_tree` took apart."""
+        return cls(**{**tree, "traffic": {peer: Traffic(**count) for peer, count in tree["traffic"].items()}})
+
+
+@dataclasses.dataclass
+class StageReport(_Told):
+    """What one stage came to at one party."""
+
+    cost: Cost = dataclasses.field(default_factory=lambda: Cost(0.0, 0.0, 0, 0))
+    channel_cpu_s: float = 0.0
+    """CPU spent in channels, which is part of the cost."""
+    cpu_is_known: bool = True
+    """Whether the CPU time is the party's own: of who serves in a shared process it cannot be told."""
+    batch_wall_s: list[tuple[int, float]] = dataclasses.field(default_factory=list)
+    """(index of the batch, seconds in the role's `online` or `offline`)."""
+    rounds: int = 0
+    """Depth on the critical path at the end of the stage, or of the batch where it was the deepest."""
+    answers: list[Array] = dataclasses.field(default_factory=list)
+    """Labels, one array a batch of its own."""
+    logits: list[Array] = dataclasses.field(default_factory=list)
+    """As many arrays, or none if the participant does not learn them."""
+    guesses: list[tuple[str, int, Array]] = dataclasses.field(default_factory=list)
+    """(owner, index of the first sample, (n, d) what the party takes its samples for)."""
+    training_rounds: list[RoundReport] = dataclasses.field(default_factory=list)
+    """Those that the party ended, in order."""
+    published: dict[str, Array] = dataclasses.field(default_factory=dict)
+    """By name; what was published in a training round is there."""
+    engine_bytes: int | None = None
+    """What its engine says of itself that it sent and received."""
+
+    @classmethod
+    def from_tree(cls, tree: Tree) -> StageReport:
+        """What `to_tree` took apart; pairs come back as lists."""
+        rounds = [RoundReport.from_tree(ended) for ended in tree["training_rounds"]]
+        return cls(**{**tree, "cost": Cost(**tree["cost"]), "training_rounds": rounds})
 
 
 @dataclasses.dataclass(frozen=True)

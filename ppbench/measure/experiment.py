@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ppbench import bundle, records
-from ppbench.bundle import Tree
+from ppbench.bundle import Array, Tree
 from ppbench.errors import PluginFault, PpbenchError, UnavailableError, message, one_line, told
 from ppbench.measure import scoring, tracebacks
 from ppbench.measure.calibration import Rate, calibrate, pooled
 from ppbench.measure.identity import identified
 from ppbench.measure.job import Job
 from ppbench.measure.load import OwnedSamples, owned_samples
-from ppbench.measure.parties import Parties
+from ppbench.measure.parties import JobFailed, Parties
 from ppbench.measure.prepare import Prepared, prepared
 from ppbench.measure.provenance import provenance
-from ppbench.measure.readings import Reading
+from ppbench.measure.readings import Reading, published_by_round
 from ppbench.party import participant_name, role_of
 from ppbench.progress import Progress, silent
 from ppbench.records import JobRecord, Machine, Record, Stage, Status
@@ -104,10 +104,14 @@ def _measure(
     progress: Progress,
 ) -> Iterator[Record]:
     """One fresh set of processes through all stages, the online stage with its warm-up and all repetitions."""
-    with _parties(job, start, folder) as parties, _dropouts_told(parties, dropouts):
+    by_round: dict[int, dict[str, dict[str, Array]]] = {}
+    with _warmed_up(job, start, owned, folder) as parties, _dropouts_told(parties, dropouts):
         _keep_machines(parties, machines)
         for stage, readings in _before_online(job, start, owned, parties):
             yield from scoring.costs(stage, readings, process)
+            if stage == "train":
+                yield from scoring.training_rounds(readings, process)
+                by_round = published_by_round(readings)
         if job.scheme.takes_part_in("online"):
             plan = _plan(owned, job.task.batch_size)
             _unmeasured_pass(job, parties, plan, job.measure.warmup_batches)
@@ -121,6 +125,8 @@ def _measure(
         yield from scoring.witnessed(parties.names, parties.seen_from_outside, process)
     for name, results in parties.published.items():
         bundle.save(folder / "published" / f"{name}.npz", results)
+    for number, of_round in by_round.items():
+        yield from scoring.published(job.scheme, start.finished_task, of_round, process, number)
     yield from scoring.published(job.scheme, start.finished_task, parties.published, process)
     progress(f"measuring {job.title}", (process + 1) * job.measure.repetitions, _passes(job))
 
@@ -153,6 +159,42 @@ def _keep_views(job: Job, start: Prepared, owned: list[OwnedSamples], folder: Pa
             bundle.save(folder / "views" / f"{name}.npz", view)
 
 
+@contextlib.contextmanager
+def _warmed_up(job: Job, start: Prepared, owned: list[OwnedSamples], folder: Path) -> Iterator[Parties]:
+    """Parties that have rehearsed what happens once; where that went wrong, fresh ones that have not."""
+    with _parties(job, start, folder) as parties:
+        if _rehearsed(job, start, owned, parties):
+            yield parties
+            return
+    with _parties(job, start, folder) as parties:
+        yield parties
+
+
+def _rehearsed(job: Job, start: Prepared, owned: list[OwnedSamples], parties: Parties) -> bool:
+    """Let the parties train as `_unmeasured_pass` lets them answer, on the first batches of each participant's shard.
+
+    What a process does for the first time takes it longer, and of those that share one only the first pays for it. All
+    that is trained in earnest trains as well on few samples, but for schemes that need many: whatever goes wrong in a
+    rehearsed training fails no job. Who answers others on demand has no rehearsal, as it could not be ended.
+
+    Returns whether these parties can be measured now. Raises JobFailed if setup fails, or the deadline passes.
+    """
+    n_samples = job.measure.warmup_batches * job.task.batch_size
+    if not n_samples or not job.scheme.takes_part_in("train") or job.scheme.takes_part_in("serve"):
+        return True
+    stages = _before_online(job, start, owned, parties, n_samples)
+    next(stages)
+    try:
+        for _ in stages:
+            pass
+        parties.renew()
+    except JobFailed:
+        if parties.is_overdue:
+            raise
+        return False
+    return not parties.dropped
+
+
 def _parties(job: Job, start: Prepared, folder: Path, record_view: bool = False) -> Parties:
     return Parties(
         scheme=job.scheme,
@@ -168,22 +210,25 @@ def _parties(job: Job, start: Prepared, folder: Path, record_view: bool = False)
 
 
 def _before_online(
-    job: Job, start: Prepared, owned: list[OwnedSamples], parties: Parties
+    job: Job, start: Prepared, owned: list[OwnedSamples], parties: Parties, most: int | None = None
 ) -> Iterator[tuple[Stage, dict[str, Reading]]]:
-    """Samples and shards to their owners, then each stage before the batches that some role takes part in."""
+    """Samples and shards to their owners, then each stage before the batches that some role takes part in.
+
+    `most` is how many samples each shard has left; None: all.
+    """
     training = job.scheme.takes_part_in("train")
-    parties.load(_belongings(start, owned, training))
+    parties.load(_belongings(start, owned, training, most))
     artifacts = {name: {"artifacts": start.artifacts.get(role_of(name))} for name in parties.names}
     yield "setup", parties.stage("setup", artifacts)
     if training:
         yield "train", parties.stage("train")
 
 
-def _belongings(start: Prepared, owned: list[OwnedSamples], training: bool) -> dict[str, Tree]:
+def _belongings(start: Prepared, owned: list[OwnedSamples], training: bool, most: int | None) -> dict[str, Tree]:
     belongings: dict[str, Tree] = {participant_name(i): {"samples": own.samples} for i, own in enumerate(owned)}
     if training:
         for i, shard in enumerate(start.task.shards()):
-            belongings[participant_name(i)]["shard"] = {"samples": shard.samples, "labels": shard.labels}
+            belongings[participant_name(i)]["shard"] = {"samples": shard.samples[:most], "labels": shard.labels[:most]}
     return belongings
 
 

@@ -58,6 +58,7 @@ class MeasureOptions:
     """How often and how long it is measured."""
 
     warmup_batches: int = 1
+    """Of each participant, ahead and unmeasured: they are answered, and training is rehearsed on as many samples."""
     repetitions: int = 3
     """Passes over the samples in one process."""
     processes: int = 1

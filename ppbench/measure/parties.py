@@ -136,8 +136,9 @@ class Parties:
         done = {name: StageReport.from_tree(tree) for name, tree in self._ask("stage", words).items()}
         self._witness.stage_ended()
         for name, report in done.items():
-            if report.published:
-                self.published.setdefault(name, {}).update(report.published)
+            for published in (*(ended.published for ended in report.training_rounds), report.published):
+                if published:
+                    self.published.setdefault(name, {}).update(published)
         before, self._counts = self._counts, self._settled()
         engines = engine_traffic(before, self._counts)
         readings = {
@@ -154,6 +155,17 @@ class Parties:
         """Raises JobFailed if there is one."""
         if objection:
             raise JobFailed(objection)
+
+    def renew(self) -> None:
+        """Give each party a role as at the start: what all of them did up to now was a rehearsal. Raises JobFailed."""
+        self._ask("renew", dict.fromkeys(self.living))
+        self.published.clear()
+        self._counts = self._settled()
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the deadline has passed."""
+        return time.monotonic() >= self._ends_at_s
 
     def _settled(self) -> dict[str, Counts]:
         """The counts at a barrier, once all that was sent before it has arrived.

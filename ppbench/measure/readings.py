@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from ppbench.bundle import Array
 from ppbench.launch.reports import Counts, EngineSocket, StageReport, Traffic
 from ppbench.wire.connection import CHANNEL
 
@@ -42,6 +43,16 @@ def reading_of_dropped(
         if name in counts.channels
     }
     return Reading(report or StageReport(), traffic, dropped_out=report is None)
+
+
+def published_by_round(readings: Mapping[str, Reading]) -> dict[int, dict[str, dict[str, Array]]]:
+    """Training round -> party -> name -> result, of the rounds in which something was published; in order."""
+    found: dict[int, dict[str, dict[str, Array]]] = {}
+    for party, reading in readings.items():
+        for ended in reading.report.training_rounds:
+            if ended.published:
+                found.setdefault(ended.number, {})[party] = ended.published
+    return dict(sorted(found.items()))
 
 
 def engine_traffic(before: Mapping[str, Counts], after: Mapping[str, Counts]) -> dict[str, dict[str, Traffic]]:

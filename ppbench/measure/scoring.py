@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
@@ -60,8 +61,29 @@ def costs(
         for peer, traffic in reading.traffic.items():
             for metric, value, unit, source in _counts(traffic):
                 yield record(metric, value, unit, peer=peer, source=source)
-    if deepest := [depth for reading in readings.values() for _, depth in reading.report.rounds]:
-        yield Record(stage=stage, metric="rounds", value=max(deepest), unit="1", process=process, repetition=repetition)
+    deepest = max(reading.report.rounds for reading in readings.values())
+    yield Record(stage=stage, metric="rounds", value=deepest, unit="1", process=process, repetition=repetition)
+
+
+def training_rounds(readings: Mapping[str, Reading], process: int) -> Iterator[Record]:
+    """What each training round took each party and added to the critical path, where parties say that rounds end."""
+    deepest: dict[int, int] = {}
+    for party, reading in readings.items():
+        for ended in reading.report.training_rounds:
+            deepest[ended.number] = max(ended.rounds, deepest.get(ended.number, 0))
+            record = functools.partial(Record, stage="train", party=party, process=process, training_round=ended.number)
+            for metric in ("cpu_s", "wall_s", "channel_cpu_s"):
+                yield record(metric=metric, value=getattr(ended, metric), unit=unit_of(metric))
+            for peer, traffic in ended.traffic.items():
+                for metric, value, unit, source in _counts(traffic):
+                    yield record(metric=metric, value=value, unit=unit, peer=peer, source=source)
+    reached = 0
+    for number, depth in sorted(deepest.items()):
+        more = max(0, depth - reached)
+        yield Record("train", "rounds", more, "1", process=process, training_round=number)
+        reached += more
+    if deepest:
+        yield Record("train", "training_rounds", len(deepest), "1", process=process)
 
 
 def answers(
@@ -158,19 +180,24 @@ def privacy(scheme: Scheme, facts: TaskFacts) -> Iterator[Record]:
 
 
 def published(
-    scheme: Scheme, task: FinishedTask, results: Mapping[str, Mapping[str, Array]], process: int
+    scheme: Scheme,
+    task: FinishedTask,
+    results: Mapping[str, Mapping[str, Array]],
+    process: int,
+    training_round: int | None = None,
 ) -> Iterator[Record]:
     """What the results that one set of processes published are worth, by the scheme's own measure.
 
-    Raises PluginFault if the scheme cannot say.
+    Those of a training round are a stage's, and become none of the job's. Raises PluginFault if the scheme cannot say.
     """
+    stage: Stage = "job" if training_round is None else "train"
     with _asking(scheme, "score its results"):
         values = {str(name): float(value) for name, value in scheme.score(task, results).items()}
     for name in values:
         if not _METRIC.fullmatch(name):
             raise PluginFault(f"{scheme.name}: score named a value {name!r}; a name is letters, digits and _")
     for name, value in values.items():
-        yield Record(stage="job", metric=f"published_{name}", value=value, unit="1", process=process)
+        yield Record(stage, f"published_{name}", value, "1", process=process, training_round=training_round)
 
 
 @contextlib.contextmanager

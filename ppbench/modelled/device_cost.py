@@ -70,6 +70,9 @@ class DeviceCost:
     """Of the participant's part of training; zero for a scheme without."""
     energy_j_per_sample: Estimate | None
     """Of computing, offline and online."""
+    setup_j: Estimate | None
+    """Of computing, once."""
+    train_j: Estimate | None
     feasible: bool
     reason: str
     """Why it is not feasible, or under what condition it is; empty if there is nothing to say. One line."""
@@ -120,15 +123,18 @@ def device_cost(job: JobRecord, device: Device) -> DeviceCost:
     measured = _Measured(job)
     misfit = _misfit(measured, device)
     online, offline = _seconds(measured, device, "online"), _seconds(measured, device, "offline")
-    energy = None if online is None or offline is None else (online + offline).times(device.power_w)
+    setup, train = _seconds(measured, device, "setup"), _seconds(measured, device, "train")
+    per_sample = None if online is None or offline is None else online + offline
     inability = _inability(measured, device) if online is None else ""
     return DeviceCost(
         device=device.name,
         online_s_per_sample=online,
         offline_s_per_sample=offline,
-        setup_s=_seconds(measured, device, "setup"),
-        train_s=_seconds(measured, device, "train"),
-        energy_j_per_sample=energy,
+        setup_s=setup,
+        train_s=train,
+        energy_j_per_sample=_joules(per_sample, device),
+        setup_j=_joules(setup, device),
+        train_j=_joules(train, device),
         feasible=not inability and not misfit,
         reason=inability or misfit or _condition(measured, device),
         ram_bytes=measured.ram_bytes,
@@ -276,6 +282,11 @@ def _seconds(measured: _Measured, device: Device, stage: Stage) -> Estimate | No
         low=(cpu_s - channel_s) * min(values.low, macs.low),
         high=cpu_s * max(values.high, macs.high),
     )
+
+
+def _joules(seconds: Estimate | None, device: Device) -> Estimate | None:
+    """Of computing for so long."""
+    return None if seconds is None else seconds.times(device.power_w)
 
 
 def _beside(measured: _Measured, cpu_s: float, channel_s: float) -> tuple[float, float]:

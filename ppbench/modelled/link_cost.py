@@ -2,7 +2,8 @@
 
 Latency is what the participant waited on an unshaped wire, plus what the link adds: a delay for each round, and the
 time to send and receive the measured bytes, in packets and frames with all their headers. Energy is that of the bits on
-the link, and the radio's base power while they are sent, received or on their way.
+the link, and the radio's base power while they are sent, received or on their way. Setup and training, which happen
+once, take what the link adds alone: a participant's own bytes, and a delay for each step of the stage, whoever's it is.
 
 - Everything a participant exchanges goes over its link, with whomever; what others exchange (an MPC's dealer and the
   coordinator) does not, and is in the measured latency already. No participant asks a third party off the critical
@@ -22,8 +23,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 from ppbench import profiles
 from ppbench.errors import ConfigError
@@ -34,6 +36,12 @@ from ppbench.selection import Selection
 
 FEASIBLE_S_PER_SAMPLE = 3600.0
 """A link carries a scheme if what it adds to a sample is within an hour, over which EU868's duty cycle is taken too."""
+FEASIBLE_ONCE_S = 24 * 3600.0
+"""And what happens once, if what the link adds to it is within a day: one that a device is out of service."""
+
+Once = Literal["setup", "train"]
+"""A stage that every participant goes through once."""
+_OF: Mapping[Once, str] = {"setup": "of setup", "train": "of training"}
 
 _GROUP = "link"
 
@@ -48,9 +56,21 @@ class LinkCost:
     link_s_per_batch: float
     """What the link adds, with the silence that a duty cycle asks for."""
     link_s_per_sample: float
-    setup_s: float
-    """For the bytes of setup, once."""
     energy_j_per_sample: float
+    """Of the participant's radio."""
+    feasible: bool
+    """Of samples alone; setup, which may be done before a device is brought out, and training say so themselves."""
+    reason: str
+    """Why it is not feasible; empty if it is. One line."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OnceCost:
+    """What setup or training would cost a participant on a link, once, all of it modelled."""
+
+    link_s: float
+    """What the link adds, with the silence that a duty cycle asks for."""
+    energy_j: float
     """Of the participant's radio."""
     feasible: bool
     reason: str
@@ -59,7 +79,7 @@ class LinkCost:
 
 @dataclasses.dataclass(frozen=True)
 class Load:
-    """What goes over one participant's link, in one batch or in setup."""
+    """What goes over one participant's link, in one batch, in setup or in training."""
 
     up_bytes: float
     """TCP payload."""
@@ -105,8 +125,8 @@ def link_cost(job: JobRecord, link: Link) -> LinkCost | None:
     n_answers = select.median("online", "n_answers")
     if measured_s is None or not n_batches or not n_answers:
         return None
-    batch, setup = _online(job, select, n_batches), _setup(job, select)
-    link_s = transfer_s(batch, link) / link.duty_cycle + travel_s(batch, link)
+    batch = _online(job, select, n_batches)
+    link_s = _link_s(batch, link)
     link_s_per_sample = link_s * n_batches / n_answers
     feasible = link_s_per_sample <= FEASIBLE_S_PER_SAMPLE
     return LinkCost(
@@ -114,11 +134,26 @@ def link_cost(job: JobRecord, link: Link) -> LinkCost | None:
         latency_s_per_batch=measured_s + link_s,
         link_s_per_batch=link_s,
         link_s_per_sample=link_s_per_sample,
-        setup_s=transfer_s(setup, link) / link.duty_cycle + travel_s(setup, link),
         energy_j_per_sample=energy_j(batch, link) * n_batches / n_answers,
         feasible=feasible,
-        reason="" if feasible else _reason(link_s_per_sample, link),
+        reason="" if feasible else _reason(link_s_per_sample, "a sample", link),
     )
+
+
+def once_cost(job: JobRecord, link: Link, stage: Once) -> OnceCost | None:
+    """What setup or training of a job, measured on an unshaped wire, would take on a link.
+
+    None if the job has no such stage, or if an older version measured it and nobody knows its steps.
+    """
+    if (load := _once(job, Selection(job.records), stage)) is None:
+        return None
+    link_s = _link_s(load, link)
+    feasible = link_s <= FEASIBLE_ONCE_S
+    return OnceCost(link_s, energy_j(load, link), feasible, "" if feasible else _reason(link_s, _OF[stage], link))
+
+
+def _link_s(load: Load, link: Link) -> float:
+    return transfer_s(load, link) / link.duty_cycle + travel_s(load, link)
 
 
 def transfer_s(load: Load, link: Link) -> float:
@@ -183,11 +218,15 @@ def _online(job: JobRecord, select: Selection, n_batches: int) -> Load:
     return dataclasses.replace(load, steps=select.one("job", "one_way_steps") or rounds)
 
 
-def _setup(job: JobRecord, select: Selection) -> Load:
-    """One participant's: what it sends, and what is sent to it, one after the other."""
+def _once(job: JobRecord, select: Selection, stage: Once) -> Load | None:
+    """An average participant's."""
     n_participants: int = job.config["task"]["n_participants"]
-    load = _traffic(lambda metric: select.per_participant("setup", metric, n_participants) or 0.0)
-    return dataclasses.replace(load, steps=bool(load.up_bytes) + bool(load.down_bytes))
+    load = _traffic(lambda metric: select.per_participant(stage, metric, n_participants) or 0.0)
+    steps = select.steps(stage)
+    if steps is None and stage == "setup":
+        # Of an older version: what it sent, and what was sent to it, one after the other.
+        steps = float(bool(load.up_bytes) + bool(load.down_bytes))
+    return None if steps is None else dataclasses.replace(load, steps=steps)
 
 
 def _traffic(part: Callable[[str], float]) -> Load:
@@ -206,6 +245,6 @@ def _batches(job: JobRecord) -> int:
     return len({(record.party, record.batch) for record in found})
 
 
-def _reason(link_s_per_sample: float, link: Link) -> str:
+def _reason(link_s: float, of_what: str, link: Link) -> str:
     cause = f"{link.title} may send {link.duty_cycle:.1%} of the time" if link.duty_cycle < 1 else link.title
-    return f"not feasible: {link_s_per_sample / 3600:.1f} hours a sample; {cause}"
+    return f"not feasible: {link_s / 3600:.1f} hours {of_what}; {cause}"

@@ -12,7 +12,7 @@ import pandas as pd
 from ppbench.launch.link import Link
 from ppbench.modelled.device_cost import Estimate, device_cost, is_calibrated
 from ppbench.modelled.devices import Device, devices
-from ppbench.modelled.link_cost import link_cost, links
+from ppbench.modelled.link_cost import Once, link_cost, links, once_cost
 from ppbench.records import JobRecord, write_file
 
 
@@ -51,6 +51,8 @@ def _device_columns(job: JobRecord, device: Device) -> dict[str, Any]:
         **dict(_ends("modelled_setup_s", cost.setup_s)),
         **dict(_ends("modelled_train_s", cost.train_s)),
         **dict(_ends("modelled_compute_j_per_sample", cost.energy_j_per_sample)),
+        **dict(_ends("modelled_compute_setup_j", cost.setup_j)),
+        **dict(_ends("modelled_compute_train_j", cost.train_j)),
         "counted_ram_bytes": cost.ram_bytes,
         "counted_stored_ram_bytes": cost.stored_ram_bytes,
         "counted_flash_bytes": cost.flash_bytes,
@@ -65,10 +67,19 @@ def _link_columns(job: JobRecord, link: Link) -> dict[str, Any]:
         "link_feasible": cost and cost.feasible,
         "link_reason": cost and cost.reason,
         "modelled_link_s_per_sample": cost and cost.link_s_per_sample,
-        "modelled_link_setup_s": cost and cost.setup_s,
         "modelled_radio_j_per_sample": cost and cost.energy_j_per_sample,
+        **dict(_once_columns(job, link, "setup")),
+        **dict(_once_columns(job, link, "train")),
         "job": job.id,
     }
+
+
+def _once_columns(job: JobRecord, link: Link, stage: Once) -> Iterator[tuple[str, Any]]:
+    cost = once_cost(job, link, stage)
+    yield f"modelled_link_{stage}_s", cost and cost.link_s
+    yield f"modelled_radio_{stage}_j", cost and cost.energy_j
+    yield f"link_{stage}_feasible", cost and cost.feasible
+    yield f"link_{stage}_reason", cost and cost.reason
 
 
 def _ends(column: str, estimate: Estimate | None) -> Iterator[tuple[str, float | None]]:

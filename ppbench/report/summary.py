@@ -63,7 +63,8 @@ class _Measured:
         return self.median(stage, "cpu_s", part)
 
     def bytes_source(self) -> str | None:
-        sources = {r.source for r in self.job.records if r.source and r.metric.startswith("payload")}
+        counted = [r for r in self.job.records if r.training_round is None and r.metric.startswith("payload")]
+        sources = {r.source for r in counted if r.source}
         return "+".join(sorted(sources)) or None
 
 
@@ -127,6 +128,9 @@ _COLUMNS: dict[str, _Column] = {
     "train_up_bytes": _Column(lambda m: m.per_participant("train", "payload_bytes_sent")),
     "train_down_bytes": _Column(lambda m: m.per_participant("train", "payload_bytes_received")),
     "rounds": _Column(lambda m: m.median("online", "rounds")),
+    "setup_rounds": _Column(lambda m: m.select.steps("setup")),
+    "train_rounds": _Column(lambda m: m.select.steps("train")),
+    "n_training_rounds": _Column(lambda m: m.median("train", "training_rounds")),
     "participant_peak_rss_bytes": _Column(lambda m: m.select.peak(PARTICIPANT)),
     "coordinator_peak_rss_bytes": _Column(lambda m: m.select.peak(COORDINATOR)),
     "participant_offline_cpu_s_per_sample": _Column(lambda m: m.per_sample(m.cpu_s("offline", PARTICIPANT))),
@@ -155,7 +159,7 @@ def summary(jobs: Sequence[JobRecord]) -> pd.DataFrame:
     Counts are `Int64`, other numbers `float64`, and what was not measured is missing; texts are `str`, where an empty
     one is empty and never missing.
     """
-    metrics = {record.metric for job in jobs if job.status == "ok" for record in job.records}
+    metrics = {r.metric for job in jobs if job.status == "ok" for r in job.records if r.stage == "job"}
     published = sorted(metric for metric in metrics if metric.startswith(PUBLISHED))
     columns = _COLUMNS | {metric: _Column(_middle_of(metric)) for metric in published}
     table = pd.DataFrame([_row(_Measured(job), columns) for job in jobs], columns=list(columns))

@@ -24,11 +24,19 @@ _HEADER: tuple[str, ...] = (
     "participant RSS",
 )
 _N_TEXT_COLUMNS = 2
+_TRAINING = {
+    "train CPU": ("participant_train_cpu_s", units.seconds),
+    "train up": ("train_up_bytes", units.size),
+    "train down": ("train_down_bytes", units.size),
+    "train rounds": ("train_rounds", units.number),
+}
+"""Title -> column of the summary, and how it is written."""
 _THIRD_PARTY = ("third_party_bytes_per_sample", "offline_bytes_per_sample")
 _NOTE = (
     "Medians over seeds, of medians over passes. Per sample: CPU time; up and down, TCP payload. "
     "Third party: what it moves for a sample, online and ahead. "
-    f"Per participant: setup upload and download, peak RSS. {units.NOT_MEASURED} stands for what was not measured."
+    "Per participant: setup upload and download, all of training, peak RSS. "
+    f"{units.NOT_MEASURED} stands for what was not measured."
 )
 
 
@@ -40,7 +48,7 @@ def text_table(jobs: Sequence[JobRecord]) -> str:
 
 
 def _dataset_table(groups: Sequence[Group]) -> str:
-    """Columns for the model, the number of samples and a third party's bytes only where they tell rows apart."""
+    """Columns for the model, the number of samples, training and a third party's bytes only where rows have them."""
     text, numbers = list(_HEADER[:_N_TEXT_COLUMNS]), list(_HEADER[_N_TEXT_COLUMNS:])
     rows = [_cells(group) for group in groups]
     texts, figures = [row[:_N_TEXT_COLUMNS] for row in rows], [row[_N_TEXT_COLUMNS:] for row in rows]
@@ -52,6 +60,10 @@ def _dataset_table(groups: Sequence[Group]) -> str:
         numbers.insert(0, "n")
         for row, group in zip(figures, groups, strict=True):
             row.insert(0, units.number(group.median("n_samples")))
+    if any(group.median("n_train_samples") for group in groups):
+        numbers += _TRAINING
+        for row, group in zip(figures, groups, strict=True):
+            row += [written(group.median(column)) for column, written in _TRAINING.values()]
     if any(group.median(column) for group in groups for column in _THIRD_PARTY):
         numbers.append("third party")
         for row, group in zip(figures, groups, strict=True):

@@ -35,6 +35,7 @@ class Overhead:
     misfit: str
     """Why the reference device cannot hold it, with need and limit; empty if it can."""
     rounds: float | None
+    """One-way steps of a batch, or of training where it has more."""
     up_bytes_per_sample: float | None
     plaintext_up_bytes_per_sample: float | None
     """At the same level and batch size."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ppbench.modelled.link_cost import LinkCost, link_cost, load_link
+from ppbench.launch.link import Link
+from ppbench.modelled.link_cost import LinkCost, link_cost, load_link, once_cost
+from ppbench.records import JobRecord
 from ppbench.taxonomy.plane import LinkPanel
 from ppbench.taxonomy.rows import TaxonomyRow
 
@@ -21,14 +23,23 @@ def link_panels(rows: Sequence[TaxonomyRow]) -> list[LinkPanel]:
 def _panel(kind: str, name: str, rows: Sequence[TaxonomyRow]) -> LinkPanel:
     link = load_link(name)
     costs: dict[str, LinkCost] = {}
+    infeasible: dict[str, str] = {}
     for row in rows:
         if row.group.measured and row.job.config.get("link") is None and (cost := link_cost(row.job, link)):
             costs[row.name] = cost
+            if reason := cost.reason or _why_no_training(row.job, link):
+                infeasible[row.name] = reason
     return LinkPanel(
         title=f"{kind}: {link.title}",
         radio_j={row: cost.energy_j_per_sample for row, cost in costs.items() if cost.feasible},
-        infeasible={row: cost.reason for row, cost in costs.items() if not cost.feasible},
+        infeasible=infeasible,
         bytes_carried={
             text: link.goodput_up_bit_per_s * link.duty_cycle * seconds / 8 for text, seconds in _TIMES_S.items()
         },
     )
+
+
+def _why_no_training(job: JobRecord, link: Link) -> str:
+    """Empty if the link carries it, or there is none."""
+    training = once_cost(job, link, "train")
+    return training.reason if training else ""

@@ -51,9 +51,9 @@ class LinkPanel:
 
     title: str
     radio_j: Mapping[str, float]
-    """Name of a row -> modelled joules of the radio for one sample, where the link carries it."""
+    """Name of a row -> modelled joules of the radio for one sample, where the link carries samples."""
     infeasible: Mapping[str, str]
-    """Name of a row -> why the link does not carry it."""
+    """Name of a row -> why the link does not carry it: its samples, or its training."""
     bytes_carried: Mapping[str, float]
     """A time, such as "1 s" -> the bytes that it carries up in it."""
 

@@ -15,13 +15,12 @@ from collections.abc import Sequence
 from ppbench.errors import PpbenchError
 from ppbench.modelled.device_cost import DeviceCost, Estimate, device_cost, is_calibrated
 from ppbench.modelled.devices import Device
-from ppbench.party import role_of
 from ppbench.records import JobRecord
 from ppbench.registry import SCHEMES
 from ppbench.report.groups import Group, is_reference_only
 from ppbench.report.names import short_names
 from ppbench.report.page import best_and_worst
-from ppbench.scheme import PARTICIPANT, SchemeCard
+from ppbench.scheme import SchemeCard
 from ppbench.taxonomy.labels import (
     CommunicationLabel,
     ComputationLabel,
@@ -199,18 +198,11 @@ def _plaintext_bytes(groups: Sequence[Group], group: Group) -> float | None:
 
 
 def _rounds(group: Group) -> float | None:
-    """Of the online stage, or of training where it has more: there, two for each message that is waited for."""
-    if not group.measured:
+    """Of a batch, or of training where it has more; None if it trains, and an older version did not count them."""
+    online, training = group.median("rounds"), group.median("train_rounds")
+    if training is None and group.median("n_train_samples"):
         return None
-    received = [
-        record.value
-        for record in group.measured[0].records
-        if record.stage == "train"
-        and record.metric == "messages_received"
-        and role_of(record.party or "") == PARTICIPANT
-    ]
-    training = 2 * max(received) or 1.0 if received else None
-    return max((n for n in (group.median("rounds"), training) if n is not None), default=None)
+    return _dearer(online, training)
 
 
 def _per_training_sample(group: Group, column: str) -> float | None:

@@ -95,6 +95,7 @@ def _record(row: TaxonomyRow, thresholds: Thresholds) -> dict[str, Any]:
         "times_random_projection": overhead.times_random_projection,
         "times_plain_inference": overhead.times_plain_inference,
         "rounds": overhead.rounds,
+        "train_rounds": row.group.median("train_rounds"),
         "up_bytes_per_sample": overhead.up_bytes_per_sample,
         "reference": overhead.reference,
         "reference_bytes_per_sample": overhead.reference_bytes_per_sample,
@@ -155,7 +156,8 @@ def _notes(rows: Sequence[TaxonomyRow], thresholds: Thresholds, device: Device) 
         "that of a random projection of the same data and of the row's own model, each where it is cheapest. "
         f"{_reference_note(thresholds)} With setup over 100: the "
         "same with all that setup moves spread over 100 samples. Of a training scheme the dearer sample counts, one to "
-        "learn from or one to classify. agreement: on computation / on communication.",
+        "learn from or one to classify, and the rounds of training where it has more than a batch. "
+        "agreement: on computation / on communication.",
         f"~ marks a label that is not firm, and what it becomes with thresholds {thresholds.firmness_factor:g} times "
         f"as high or low (computation), or {100 * thresholds.firmness_share:g} % farther from 1 or nearer "
         "(communication). (memory): too large for the device, whatever its time. "

@@ -159,5 +159,6 @@ def _serves(case: Case, party: str) -> bool:
     return case.scheme.roles[role].takes_part_in("serve")
 
 
-def _traffic(outcome: Outcome, metric: str) -> dict[tuple[str, str | None, str | None], float]:
-    return {(r.stage, r.party, r.peer): r.value for r in outcome.record.records if r.metric == metric}
+def _traffic(outcome: Outcome, metric: str) -> dict[tuple[str, str | None, str | None, int | None], float]:
+    found = [r for r in outcome.record.records if r.metric == metric]
+    return {(r.stage, r.party, r.peer, r.training_round): r.value for r in found}

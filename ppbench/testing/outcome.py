@@ -39,12 +39,23 @@ class Outcome:
         return sum(
             record.value
             for record in self.record.records
-            if record.metric == metric and party in (None, record.party) and peer in (None, record.peer)
+            if record.metric == metric
+            and party in (None, record.party)
+            and peer in (None, record.peer)
+            # Those of a training round are in the stage's.
+            and record.training_round is None
         )
+
+    @property
+    def payload_sources(self) -> set[str | None]:
+        """Who counted the payload of stages; that of a training round is the channels' own count."""
+        counted = [r for r in self.record.records if r.metric == "payload_bytes_sent"]
+        return {r.source for r in counted if r.training_round is None}
 
     def values(self, stage: str, metric: str) -> list[float]:
         """One value for each repetition, or party, or batch."""
-        return [r.value for r in self.record.records if r.stage == stage and r.metric == metric]
+        found = [r for r in self.record.records if r.stage == stage and r.metric == metric]
+        return [r.value for r in found if r.training_round is None]
 
     def reports(self) -> dict[str, Tree]:
         """What each watched party reported of the pass with views, complete."""

@@ -11,17 +11,23 @@ import numpy as np
 from ppbench.bundle import Array, Tree, flatten, unflatten
 from ppbench.errors import PeerGone, ProtocolError
 from ppbench.wire.connection import Connection, PayloadBytes
-from ppbench.wire.message import Message, as_array, decode, encode, n_bytes, text_of
+from ppbench.wire.message import ROUNDS_IN_FRAME, Message, as_array, decode, encode, n_bytes, text_of
 
 
 class CriticalPath:
-    """How deep a party stands on the critical path of the batch in hand.
+    """How deep a party stands on the critical path of the batch in hand, or of the setup or training it is in.
 
     Each message carries its sender's depth plus one, and who receives it stands at least that deep. Two messages
     in a row, or two parties sending at once, share a round; a request and its answer are two.
     """
 
     depth = 0
+
+    def reach(self, round_in_frame: int) -> None:
+        """Stand at least as deep as a received message says, which has no room for more than the depth's last bits."""
+        ahead = (round_in_frame - self.depth) % ROUNDS_IN_FRAME
+        if ahead < ROUNDS_IN_FRAME // 2:
+            self.depth += ahead
 
 
 @dataclasses.dataclass
@@ -54,7 +60,9 @@ class Channel:
         connection: Connection,
         path: CriticalPath | None = None,
         view: View | None = None,
+        step: int = 1,
     ) -> None:
+        """`step` is what a message adds to the depth: 0 where it goes over no participant's link."""
         self.peer = peer
         self.connection = connection
         self.counts = MessageCounts()
@@ -62,6 +70,7 @@ class Channel:
         """CPU time spent in this channel, by the threads that used it."""
         self._path = path
         self._view = view
+        self._step = step
 
     def send(self, name: str, *arrays: Any) -> None:
         """Send arrays, or what numpy makes an array of, under a name.
@@ -69,7 +78,7 @@ class Channel:
         Raises PeerGone if the peer is, ProtocolError if the arrays cannot be framed.
         """
         start = time.thread_time_ns()
-        depth = self._path.depth + 1 if self._path else 0
+        depth = self._path.depth + self._step if self._path else 0
         typed = tuple(map(np.asarray, arrays))
         buffers = encode(name, typed, depth)
         # Ahead of the send: the peer may take the message and end the stage before a serving thread goes on.
@@ -115,8 +124,8 @@ class Channel:
             message = decode(self.connection.receive())
         except (PeerGone, ProtocolError) as error:
             raise type(error)(f"nothing usable came from {self.peer}: {error}") from error
-        if self._path and message.round > self._path.depth:
-            self._path.depth = message.round
+        if self._path:
+            self._path.reach(message.round)
         self.counts.messages_received += 1
         self.counts.message_bytes_received += message.n_bytes
         self.cpu_ns += time.thread_time_ns() - start

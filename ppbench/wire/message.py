@@ -27,7 +27,8 @@ MAX_ARRAYS = 255
 Buffer: TypeAlias = bytes | bytearray | memoryview
 """Of single bytes, so that its length is its size."""
 
-_MAX_ROUND = 0xFFFF
+ROUNDS_IN_FRAME = 1 << 16
+"""A frame says a depth modulo this: training can go deeper, but no two parties that talk stand so far apart."""
 # Up to here one copy is cheaper than handing the kernel several buffers.
 _COPIED_BYTES = 1 << 14
 
@@ -45,7 +46,7 @@ SIZE_BYTES = SIZE.size
 
 @dataclasses.dataclass(slots=True)
 class Message:
-    """A name and typed arrays; `round` is the sender's depth on the critical path (see `channel`)."""
+    """A name and typed arrays; `round` is the depth on the critical path that its receiver is brought to."""
 
     name: str
     arrays: tuple[Array, ...]
@@ -93,7 +94,7 @@ def _encode(name: str, arrays: Sequence[Array], depth: int) -> list[Buffer]:
         )
     # A broadcast array can be larger than memory: no array is copied before the size is judged.
     _check_size(name, n_bytes(arrays))
-    head = _HEAD.pack(min(depth, _MAX_ROUND), len(encoded), len(arrays)) + encoded
+    head = _HEAD.pack(depth % ROUNDS_IN_FRAME, len(encoded), len(arrays)) + encoded
     framed = []
     for array in arrays:
         code = _CODES.get(array.dtype)

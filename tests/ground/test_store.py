@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from ppbench import cli, records, store
@@ -32,6 +35,39 @@ def test_packed_jobs_are_those_that_were_packed(folder: Path, capsys: pytest.Cap
     again = (folder / PACKED_JOBS).read_bytes(), (folder / PACKED_RECORDS).read_bytes()
     assert store.pack(folder) == len(before)
     assert again == ((folder / PACKED_JOBS).read_bytes(), (folder / PACKED_RECORDS).read_bytes())
+
+
+def forget_column(folder: Path, name: str) -> None:
+    """Let the pack be one of a version whose records did not have this column yet."""
+    table = pd.read_csv(folder / PACKED_RECORDS, dtype=str, keep_default_na=False).drop(columns=name)
+    documents = [json.loads(line) for line in (folder / PACKED_JOBS).read_text().splitlines()]
+    for document in documents:
+        own = table[table.job == document["id"]].drop(columns="job")
+        document["records_sha256"] = hashlib.sha256(own.to_csv(index=False).encode()).hexdigest()
+    (folder / PACKED_JOBS).write_text("".join(json.dumps(document) + "\n" for document in documents))
+    (folder / PACKED_RECORDS).write_text(table.to_csv(index=False))
+
+
+def test_a_pack_of_a_version_with_fewer_columns_is_read_and_packed_anew(folder: Path) -> None:
+    jobs = store.read_all(folder)
+    store.pack(folder)
+    forget_column(folder, "training_round")
+    assert "training_round" not in (folder / PACKED_RECORDS).read_text()
+    assert store.read_all(folder) == jobs
+    assert store.pack(folder) == len(jobs)
+    assert store.read_all(folder) == jobs
+    assert "training_round" in (folder / PACKED_RECORDS).read_text()
+
+
+@pytest.mark.parametrize(("old", "new"), [("metric,", ""), ("metric,", "metrics,"), ("job,", "jobs,")])
+def test_a_pack_whose_columns_are_damaged_is_a_line(
+    folder: Path, caplog: pytest.LogCaptureFixture, old: str, new: str
+) -> None:
+    store.pack(folder)
+    text = (folder / PACKED_RECORDS).read_text()
+    (folder / PACKED_RECORDS).write_text(text.replace(old, new, 1))
+    with pytest.raises(PpbenchError, match="cannot be read"):
+        store.read_all(folder)
 
 
 def test_what_a_job_has_beside_its_records_stays(folder: Path) -> None:

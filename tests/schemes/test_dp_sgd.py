@@ -278,6 +278,8 @@ def test_what_is_released_and_recorded(tmp_path: Path) -> None:
     }
     assert sent["participant-0", "curator"] == 649 * 65
     assert sent["participant-0", "coordinator"] == 0
+    # Records up, the model down; between curator and coordinator there is no participant's link.
+    assert value(record, "train", "rounds") == 2
     published = bundle.load(tmp_path / record.folder / "published" / "curator.npz")
     assert published["steps"] == 64
 

@@ -166,6 +166,8 @@ def test_secure_aggregation_goes_on_when_a_participant_drops_out(run: Callable[.
     assert np.array_equal(ran.published("coordinator")["sum"][:, :-1], expected)
     assert ran.total("online", "n_answers") == 40 - 10 * len(dropped)
     assert ran.total("online", "accuracy") > 0.7
+    # Keys up, keys down; then updates up, who dropped out down, masks up, means down.
+    assert (ran.total("setup", "rounds"), ran.total("train", "rounds")) == (2, 4)
 
 
 def test_k_anonymity_publishes_a_table_and_answers_nothing(run: Callable[..., Ran]) -> None:
@@ -178,4 +180,6 @@ def test_k_anonymity_publishes_a_table_and_answers_nothing(run: Callable[..., Ra
     train = Digits().load().train
     assert len(group) == len(train)
     assert ran.total("train", "message_bytes_received", "proxy") == len(train) * (len(QUASI_IDENTIFIERS) + 1)
+    # What the proxy hands on to the coordinator goes over no participant's link.
+    assert ran.total("train", "rounds") == 1
     assert not any(r.stage == "online" for r in ran.record.records)

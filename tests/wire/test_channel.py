@@ -21,7 +21,7 @@ from ppbench.scheme import TaskFacts
 from ppbench.wire import engine
 from ppbench.wire.channel import Channel, CriticalPath, View
 from ppbench.wire.connection import CHANNEL, KERNEL
-from ppbench.wire.message import as_array, encode
+from ppbench.wire.message import ROUNDS_IN_FRAME, as_array, encode
 from tests.helpers.ends import at_once, connections, sockets
 from tests.helpers.trees import assert_same, trees
 
@@ -274,12 +274,26 @@ def test_a_channel_off_the_critical_path_makes_no_rounds() -> None:
         assert b.receive_message().round == 0
 
 
-def test_rounds_beyond_what_a_frame_holds_stay_the_most_it_holds() -> None:
+def test_rounds_beyond_what_a_frame_holds_are_counted_on() -> None:
     with channels("ab") as joined:
-        assert joined["ab"]._path
-        joined["ab"]._path.depth = 1 << 20
-        pass_on(joined, "ab")
-        assert depth(joined["ba"]) == 0xFFFF
+        for channel in joined.values():
+            assert channel._path
+            channel._path.depth = ROUNDS_IN_FRAME - 2
+        for _ in range(3):
+            pass_on(joined, "ab", "ba")
+        assert depth(joined["ab"]) == depth(joined["ba"]) + 1 == ROUNDS_IN_FRAME + 4
+
+
+def test_a_message_that_goes_over_no_participants_link_hands_on_the_depth_and_adds_nothing() -> None:
+    with connections("ab", "bc") as ends:
+        paths = {name: CriticalPath() for name in "abc"}
+        upload, arrived = Channel("b", ends["ab"], paths["a"]), Channel("a", ends["ba"], paths["b"])
+        on, there = Channel("c", ends["bc"], paths["b"], step=0), Channel("b", ends["cb"], paths["c"], step=0)
+        upload.send("x")
+        arrived.receive_message()
+        on.send("x")
+        there.receive_message()
+        assert paths["c"].depth == 1
 
 
 @given(st.lists(st.tuples(st.sampled_from(["ab", "ba", "bc", "cb", "ca", "ac"]), st.booleans()), max_size=30))

@@ -111,7 +111,7 @@ def test_a_stranger_is_refused_and_the_right_one_gets_in(
     peers = {"peers": ["participant-0"], "accepts": ["participant-0"], "hosts": {"coordinator": LOOPBACK}}
     spec = {**peers, "authenticated": False, "tls": False}
     met: dict[str, Connection] = {}
-    thread = threading.Thread(target=lambda: met.update(host._meet("coordinator", spec, [])), daemon=True)
+    thread = threading.Thread(target=lambda: met.update(host._meet("coordinator", spec)), daemon=True)
     thread.start()
     word, port = control.Inbox(harness).receive()
     assert word == "listening"
