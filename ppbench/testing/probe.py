@@ -18,10 +18,11 @@ import numpy as np
 
 from ppbench import cache
 from ppbench.bundle import Array, Tree
+from ppbench.launch import confine
 from ppbench.party import Party
 from ppbench.plugin import resolve, target_of
 from ppbench.scheme import PARTICIPANT, Batch, Role, Scheme, Shard, TaskFacts
-from ppbench.testing.watch import Audit, changed, global_state, open_sockets, strayed_children
+from ppbench.testing.watch import Audit, changed, global_state, open_sockets
 from ppbench.wire import engine
 from ppbench.wire.message import encode
 
@@ -152,7 +153,6 @@ class Probe:
             "changes": {},
             "late_imports": {},
             "new_sockets": 0,
-            "strayed": [],
             "engine": [],
         }
 
@@ -169,7 +169,6 @@ class Probe:
         for name in changed(before, global_state()):
             self._facts["changes"].setdefault(name, stage)
         self._facts["new_sockets"] = max(self._facts["new_sockets"], len(open_sockets().keys() - self._sockets))
-        self._facts["strayed"] = sorted({*self._facts["strayed"], *strayed_children()})
         if stage == "online" and self.party.answered is not None:
             self._answers.append(self.party.answered.tolist())
 
@@ -180,6 +179,7 @@ class Probe:
             "uses_engine": self.party.uses_engine,
             "sockets": self.audit.sockets,
             "files": self.audit.files,
+            "prying": self.audit.prying,
             "answers": self._answers,
             "traffic": {peer: vars(channel.counts) for peer, channel in self.party.channels.items()},
             "frame_bytes_sent": self._frames("frame_bytes_sent"),
@@ -211,7 +211,7 @@ class Probe:
 
 @functools.cache
 def _audit() -> Audit:
-    return Audit()
+    return Audit(confine.hidden())
 
 
 def unpack(packed: Array) -> Tree:
