@@ -58,9 +58,9 @@ class TcpWire(Wire):
         self.log_dir.mkdir(parents=True, exist_ok=True)
         with self.listener(backlog=sum(map(len, groups))) as (listener, address):
             self._folder = Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="ppbench-parties-")))
-            environment, folder = self._resources.enter_context(self.interpreter.surroundings(self.threads))
+            environment = self._resources.enter_context(self.interpreter.surroundings(self.threads))
             for group in groups:
-                self._launch(group, address, token, environment, folder)
+                self._launch(group, address, token, environment)
             return self._accept_all(listener, {name for group in groups for name in group}, token, deadline_s)
 
     @contextlib.contextmanager
@@ -143,14 +143,14 @@ class TcpWire(Wire):
             self.log_dir.rmdir()
         self._resources.close()
 
-    def _launch(
-        self, group: Sequence[str], address: str, token: bytes, environment: Mapping[str, str], folder: str | None
-    ) -> None:
+    def _launch(self, group: Sequence[str], address: str, token: bytes, environment: Mapping[str, str]) -> None:
         command, descriptors = self.command(group)
         # What an earlier run left, this one's reason is not to point at.
         output = Output(super().log(group[0]))
         self._outputs |= dict.fromkeys(group, output)
-        (self._folder / group[0]).mkdir()
+        # There it works, so what an engine leaves there goes.
+        own = self._folder / group[0]
+        own.mkdir()
         with output.end() as end:
             process = start_session(
                 [*command, "--connect", address, "--token-file", "/dev/stdin", *group],
@@ -158,7 +158,7 @@ class TcpWire(Wire):
                 stdout=end,
                 stderr=end,
                 env=environment,
-                cwd=folder,
+                cwd=own,
                 pass_fds=descriptors,
             )
         self._processes |= dict.fromkeys(group, process)
