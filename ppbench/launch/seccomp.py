@@ -81,7 +81,7 @@ def forbid(names: Collection[str]) -> None:
         (_RETURN, 0, 0, _ALLOW),
         (_RETURN, 0, 0, _ERRNO | errno.EPERM),
     ]
-    instructions = (_Instruction * len(program))(*program)
+    instructions = (_Instruction * len(program))(*(_Instruction(*fields) for fields in program))
     if _seccomp(_SET_MODE_FILTER, _SPEC_ALLOW, ctypes.byref(_Program(len(program), instructions))) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"seccomp: {os.strerror(number)}")
