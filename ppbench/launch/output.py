@@ -12,7 +12,7 @@ MOST_BYTES = 1 << 20
 """Of what a process prints, this much is kept: half from its beginning, half from its end."""
 _HALF = MOST_BYTES // 2
 _CHUNK = 1 << 16
-_SETTLES_S = 1.0
+_SETTLES_S = 5.0
 
 
 class Output:
