@@ -219,8 +219,10 @@ class Faulty(Scheme):
     fault: str = "raise"
 
     def prepare_key(self, facts: TaskFacts) -> Mapping[str, Any]:
-        """Nothing is prepared that depends on an option, but for a fault in preparing."""
-        return self.options() if self.stage == "prepare" else {}
+        """Nothing is prepared that depends on an option, but for a fault in preparing, which each test sees anew."""
+        if self.stage != "prepare":
+            return {}
+        return {**self.options(), "test": os.environ.get("PPBENCH_TEST_MARKER")}
 
     def prepare(self, task: Task) -> Mapping[str, Tree]:
         if self.stage == "prepare":
