@@ -307,7 +307,11 @@ class Parties:
 
 def _interpreter(scheme: Scheme) -> Interpreter:
     own = scheme.interpreter()
-    return Interpreter() if own is None else Interpreter(str(own), (type(scheme).__module__.partition(".")[0],))
+    if own is None:
+        return Interpreter()
+    # What the scheme inherits from may be in another package than itself.
+    ancestry = [cls for cls in type(scheme).__mro__ if issubclass(cls, Scheme)]
+    return Interpreter(str(own), tuple(sorted({cls.__module__.partition(".")[0] for cls in ancestry})))
 
 
 def _names(scheme: Scheme, n_participants: int) -> list[str]:
