@@ -39,7 +39,7 @@ def environment(threads: int) -> dict[str, str]:
         **os.environ,
         **{variable: str(threads) for variable in _THREAD_VARIABLES},
         _PARENT: str(os.getpid()),
-        "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
+        "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)),
     }
 
 
@@ -52,15 +52,15 @@ class Interpreter:
     """Top-level packages, besides ppbench, that an environment of its own borrows from this one."""
 
     @contextlib.contextmanager
-    def surroundings(self, threads: int) -> Iterator[tuple[dict[str, str], str | None]]:
-        """Inside, a child with these environment variables, in this folder, finds ppbench.
+    def surroundings(self, threads: int) -> Iterator[dict[str, str]]:
+        """Inside, a child with these environment variables finds ppbench.
 
         In an environment of its own it finds nothing else of ours: a folder of links stands for the packages, because
-        the folder they are in may hold a whole installation. There it works, too, so what an engine leaves there goes.
+        the folder they are in may hold a whole installation.
         """
         own = environment(threads)
         if self.path == sys.executable:
-            yield own, None
+            yield own
             return
         with tempfile.TemporaryDirectory(prefix="ppbench-packages-") as folder:
             for package in {"ppbench", *self.packages}:
@@ -68,7 +68,7 @@ class Interpreter:
                 if found is None or not found.submodule_search_locations:
                     raise UnavailableError(f"the package {package} cannot be lent to {self.path}: it has no folder")
                 (Path(folder) / package).symlink_to(Path(found.submodule_search_locations[0]).resolve())
-            yield {**own, "PYTHONPATH": folder}, folder
+            yield {**own, "PYTHONPATH": folder}
 
     def command(self, module: str) -> list[str]:
         """To run a module; without -P, a folder `schemes` where the user happens to be would come before ours."""

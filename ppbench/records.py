@@ -91,6 +91,8 @@ class Machine(pydantic.BaseModel):
     python_version: str
     numpy_version: str
     ppbench_version: str
+    confinement: str | None = None
+    """What keeps a party there to its channels; None: devices of versions that did not say."""
 
 
 class PluginIdentity(pydantic.BaseModel):
@@ -125,6 +127,8 @@ class Provenance(pydantic.BaseModel):
     config_hash: str
     data_sha256: str | None
     data_route: str | None
+    confinement: str | None = None
+    """What kept the parties on this machine to their channels; None: files of versions that did not say."""
     machines: dict[str, Machine] = {}
     """Party -> its machine, for those that did not live on the one above."""
     plugins: dict[str, PluginIdentity] = {}

@@ -266,7 +266,9 @@ class Role(Generic[S]):
     """What one party runs; one object per party, which keeps its state on itself.
 
     The harness drives the stages setup, train, offline and online, with a barrier after each. A role overrides
-    the ones it takes part in. It reaches other parties through `party` alone, and never times or counts anything.
+    the ones it takes part in. It reaches other parties through `party` alone, and never times or counts anything. Of
+    files its process reads code, and writes temporary ones; what else it needs, `prepare` makes. What it starts stays
+    in its session, and ends with it.
 
     What is heavier than numpy a role imports when it is made, before any stage: the seconds of setup are those of keys
     and downloads, while the memory that an engine takes is in every stage's.

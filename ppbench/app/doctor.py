@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ppbench import cache
 from ppbench.errors import PpbenchError
-from ppbench.launch import namespace_network
+from ppbench.launch import confine, namespace_network
 from ppbench.launch.wire import LOOPBACK
 from ppbench.measure import machine, provenance
 from ppbench.process import n_cpus
@@ -31,6 +31,7 @@ def print_diagnosis() -> bool:
     print(f"payload    {_payload()}")
     print(f"engines    {_engines()}")
     print(f"wire       {_wire()}")
+    print(f"parties    confined: {confine.told()}")
     print(f"peak RSS   {_peak_rss()}")
     faults = list(_faults())
     for fault in faults:

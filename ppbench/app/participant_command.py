@@ -13,10 +13,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from ppbench.errors import ConfigError, PeerGone, ProtocolError, UnavailableError, in_range
+from ppbench.launch import confine
 from ppbench.launch.joining import DEVICE, HARNESS, RunOrder, address, keep_alive, read_token, run_key
+from ppbench.launch.output import Output
 from ppbench.measure.machine import machine
 from ppbench.process import environment, kill_session, module_command, start_session
 from ppbench.wire import control, handshake
@@ -105,28 +106,34 @@ class _Device:
 
     def _run(self, inbox: control.Inbox, run: RunOrder) -> None:
         """One run in a process of its own. Raises PeerGone if the harness goes away meanwhile."""
-        with tempfile.TemporaryFile() as log:
-            child = self._launch(run, log)
+        with tempfile.TemporaryDirectory(prefix="ppbench-parties-") as folder:
+            output = Output(Path(folder) / "output")
+            child = self._launch(run, output, Path(folder))
             try:
                 told_to_end = _await_end(child, inbox)
             finally:
                 kill_session(child)
-            tail = _tail(log)
+            output.settle()
+            tail = _tail(output.path)
         lines = tail.strip().splitlines()
         if child.returncode and (lines or not told_to_end):
             _say(f"{' '.join(run.parties)}: {lines[-1] if lines else f'ended with status {child.returncode}'}")
         control.send(inbox.connection, "ended", {"status": child.returncode, "log": tail})
 
-    def _launch(self, run: RunOrder, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    def _launch(self, run: RunOrder, output: Output, folder: Path) -> subprocess.Popen[bytes]:
         host, port = self._address
-        with _as_file(run_key(self._token, run.nonce).hex()) as handle:
+        own = folder / "own"
+        own.mkdir()
+        confined = confine.arguments(own, (self._token_file, folder), "ppbench.launch.host")
+        with _as_file(run_key(self._token, run.nonce).hex()) as handle, output.end() as end:
             key = ["--remote", *self._tls, "--connect", f"{host}:{port}", "--token-file", f"/dev/fd/{handle}"]
             return start_session(
-                [*module_command("ppbench.launch.host"), *key, *run.parties],
+                [*module_command("ppbench.launch.confine"), *confined, *key, *run.parties],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=end,
+                stderr=end,
                 env=environment(run.threads),
+                cwd=own,
                 pass_fds=[handle],
             )
 
@@ -156,9 +163,8 @@ def _as_file(text: str) -> Iterator[int]:
         os.close(reading)
 
 
-def _tail(log: IO[bytes]) -> str:
-    log.seek(max(0, log.seek(0, os.SEEK_END) - _MOST_LOG_BYTES))
-    return log.read().decode(errors="replace")
+def _tail(log: Path) -> str:
+    return log.read_bytes()[-_MOST_LOG_BYTES:].decode(errors="replace")
 
 
 def _say(line: str) -> None:

@@ -21,6 +21,7 @@ class MemoryWire(Wire):
 
     name: ClassVar[str] = "memory"
     title: ClassVar[str] = "all parties in threads of one process: for tests, costs are not to be quoted"
+    own_processes: ClassVar[bool] = False
 
     def __init__(self, pairs: Sequence[tuple[str, str]], threads: int, log_dir: Path, interpreter: Interpreter) -> None:
         if interpreter != Interpreter():
@@ -44,6 +45,11 @@ class MemoryWire(Wire):
             self._threads[name] = threading.Thread(target=host.run, name=name, daemon=True)
             self._threads[name].start()
         return controls
+
+    @classmethod
+    def confinement(cls) -> str:
+        """See `Wire.confinement`."""
+        return "nothing: they are threads of the harness"
 
     def dials(self) -> bool:
         """See `Wire.dials`."""

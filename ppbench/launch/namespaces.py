@@ -70,7 +70,8 @@ class NamespacesWire(TcpWire):
     def command(self, group: Sequence[str]) -> tuple[list[str], Sequence[int]]:
         """See `TcpWire.command`: the process enters the user namespace, and each party's thread a network's."""
         networks = {name: self._network.descriptor(name) for name in group}
-        command = self._network.command(self.interpreter, "ppbench.launch.host", self._network.user)
+        command = self._network.command(self.interpreter, "ppbench.launch.confine", self._network.user)
+        command += self.confined(group)
         for name, descriptor in networks.items():
             command += ["--network", f"{name}={descriptor}"]
         return command, (self._network.user, *networks.values())

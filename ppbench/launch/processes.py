@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import secrets
 import socket
@@ -12,8 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from ppbench.cache import cache_dir
 from ppbench.errors import PeerGone
+from ppbench.launch import confine, sessions
 from ppbench.launch.joining import HARNESS
+from ppbench.launch.output import Output
 from ppbench.launch.wire import LOOPBACK, Wire
 from ppbench.process import Interpreter, ending, kill_session, start_session
 from ppbench.wire.authentication import KEY_BYTES
@@ -37,9 +41,11 @@ class TcpWire(Wire):
         super().__init__(pairs, threads, log_dir, interpreter)
         self._resources = contextlib.ExitStack()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._logs: dict[str, Path] = {}
+        self._outputs: dict[str, Output] = {}
+        self._folder = Path()
+        """In which each process has one of its own."""
         self.run_key = secrets.token_bytes(KEY_BYTES)
-        """What the parties of this run know each other by; each has it from a file, and none is sent it."""
+        """What the parties of this run know each other by; each is told it as it starts, and none is sent it."""
 
     @classmethod
     def why_not(cls) -> str | None:
@@ -54,16 +60,11 @@ class TcpWire(Wire):
     def start(self, groups: Sequence[Sequence[str]], deadline_s: float) -> dict[str, Connection]:
         """See `Wire.start`."""
         self.log_dir.mkdir(parents=True, exist_ok=True)
-        with (
-            tempfile.NamedTemporaryFile("w", prefix="ppbench-token-") as token_file,
-            self.listener(backlog=sum(map(len, groups))) as (listener, address),
-        ):
-            token_file.write(self.run_key.hex())
-            token_file.flush()
-            environment, folder = self._resources.enter_context(self.interpreter.surroundings(self.threads))
+        with self.listener(backlog=sum(map(len, groups))) as (listener, address):
+            self._folder = Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="ppbench-parties-")))
+            environment = self._resources.enter_context(self.interpreter.surroundings(self.threads))
             for group in groups:
-                arguments = ["--connect", address, "--token-file", token_file.name]
-                self._launch(group, arguments, environment, folder)
+                self._launch(group, address, environment)
             return self._accept_all(listener, {name for group in groups for name in group}, deadline_s)
 
     @contextlib.contextmanager
@@ -75,15 +76,50 @@ class TcpWire(Wire):
 
     def command(self, group: Sequence[str]) -> tuple[list[str], Sequence[int]]:
         """What to run for a group of parties, but for what they are told to do, and the descriptors it inherits."""
-        return self.interpreter.command("ppbench.launch.host"), ()
+        return [*self.interpreter.command("ppbench.launch.confine"), *self.confined(group)], ()
+
+    def confined(self, group: Sequence[str]) -> list[str]:
+        """What `ppbench.launch.confine` is told, to become the process of a group."""
+        job = self.log_dir.parent
+        # The job's folder by itself too: if the folder of all results is one that code is in, it alone is hidden.
+        hidden = (cache_dir(), job.parent, job, self._folder)
+        readable = () if self.certificate is None else (self.certificate,)
+        return confine.arguments(self._folder / group[0], hidden, "ppbench.launch.host", readable)
 
     def dials(self) -> bool:
         """See `Wire.dials`."""
         return True
 
+    @classmethod
+    def confinement(cls) -> str:
+        """See `Wire.confinement`."""
+        return confine.told()
+
+    def children_cpu_s(self) -> Mapping[str, float]:
+        """See `Wire.children_cpu_s`; of a process that parties share, it cannot be said whose it is."""
+        pids = self._pids()
+        n_parties = collections.Counter(pids.values())
+        used = sessions.children_cpu_s(n_parties.keys())
+        return {name: used[pid] for name, pid in pids.items() if n_parties[pid] == 1}
+
+    def resident_bytes(self) -> Mapping[str, int]:
+        """See `Wire.resident_bytes`."""
+        pids = self._pids()
+        held = sessions.resident_bytes(set(pids.values()))
+        return {name: held[pid] for name, pid in pids.items()}
+
+    def _pids(self) -> dict[str, int]:
+        return {name: process.pid for name, process in self._processes.items()}
+
     def log(self, name: str) -> Path:
         """See `Wire.log`; parties that share a process share it."""
-        return self._logs.get(name, super().log(name))
+        return self._outputs[name].path if name in self._outputs else super().log(name)
+
+    def traceback(self, name: str) -> str:
+        """See `Wire.traceback`."""
+        if name in self._outputs:
+            self._outputs[name].settle()
+        return super().traceback(name)
 
     def state(self, name: str, wait_s: float = 0.0) -> str:
         """See `Wire.state`."""
@@ -109,32 +145,37 @@ class TcpWire(Wire):
         """See `Wire.close`."""
         for process in set(self._processes.values()):
             kill_session(process)
-        for log in set(self._logs.values()):
-            if log.exists() and not log.stat().st_size:
-                log.unlink()
+        for output in set(self._outputs.values()):
+            output.settle()
+            if output.path.exists() and not output.path.stat().st_size:
+                output.path.unlink()
         with contextlib.suppress(OSError):  # others are still there
             self.log_dir.rmdir()
         self._resources.close()
 
-    def _launch(
-        self, group: Sequence[str], arguments: Sequence[str], environment: Mapping[str, str], folder: str | None
-    ) -> None:
+    def _launch(self, group: Sequence[str], address: str, environment: Mapping[str, str]) -> None:
         command, descriptors = self.command(group)
-        path = super().log(group[0])
-        self._logs |= dict.fromkeys(group, path)
         # What an earlier run left, this one's reason is not to point at.
-        with open(path, "wb") as log:
+        output = Output(super().log(group[0]))
+        self._outputs |= dict.fromkeys(group, output)
+        # There it works, so what an engine leaves there goes.
+        own = self._folder / group[0]
+        own.mkdir()
+        with output.end() as end:
             process = start_session(
-                [*command, *arguments, *group],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                [*command, "--connect", address, "--token-file", "/dev/stdin", *group],
+                stdin=subprocess.PIPE,
+                stdout=end,
+                stderr=end,
                 env=environment,
-                cwd=folder,
+                cwd=own,
                 pass_fds=descriptors,
             )
-        for name in group:
-            self._processes[name] = process
+        self._processes |= dict.fromkeys(group, process)
+        assert process.stdin is not None
+        # A child that is dead already has a state that says so.
+        with contextlib.suppress(BrokenPipeError), process.stdin:
+            process.stdin.write(self.run_key.hex().encode())
 
     def _accept_all(self, listener: socket.socket, awaited: set[str], deadline_s: float) -> dict[str, Connection]:
         controls: dict[str, Connection] = {}

@@ -32,6 +32,8 @@ class Wire(Declared, abc.ABC):
     """Whether `shape` can make a link as slow as a real one."""
     crosses_network: ClassVar[bool] = False
     """Whether others may read and change what parties exchange: then each frame of a channel is authenticated."""
+    own_processes: ClassVar[bool] = True
+    """Whether the parties live in processes of theirs, beside the harness's."""
 
     def __init__(self, pairs: Sequence[tuple[str, str]], threads: int, log_dir: Path, interpreter: Interpreter) -> None:
         self.pairs = pairs
@@ -88,6 +90,19 @@ class Wire(Declared, abc.ABC):
 
     def machines(self) -> Mapping[str, Tree]:
         """What `ppbench.measure.machine` says of the machine of each party that does not live on this one."""
+        return {}
+
+    @classmethod
+    def confinement(cls) -> str:
+        """In a few words, what keeps the parties of this wire to their channels on this machine."""
+        return "nothing"
+
+    def children_cpu_s(self) -> Mapping[str, float]:
+        """CPU seconds of what each party's process has started and that yet lives, where this machine can tell."""
+        return {}
+
+    def resident_bytes(self) -> Mapping[str, int]:
+        """Resident memory of each party's process, and of all that it started, where this machine can tell."""
         return {}
 
     def log(self, name: str) -> Path:

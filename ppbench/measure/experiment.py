@@ -206,6 +206,7 @@ def _parties(job: Job, start: Prepared, folder: Path, record_view: bool = False)
         participants_per_process=job.task.participants_per_process,
         record_view=record_view,
         shape=job.link.shape if job.link else None,
+        memory_bytes=job.measure.memory_bytes,
     )
 
 

@@ -73,6 +73,8 @@ class MeasureOptions:
     """Whether to measure the host's rates as well, which the modelled time on a device needs."""
     view_batches: int = 0
     """Batches of each participant in a further, unmeasured pass that keeps what each party receives, for attacks."""
+    memory_bytes: int | None = None
+    """Resident memory from which on the process of a party, with all that it started, ends the job as failed."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be measured."""
@@ -81,8 +83,14 @@ class MeasureOptions:
         in_range("measure.processes", self.processes, 1, MOST)
         in_range("measure.threads", self.threads, 1)
         in_range("measure.view_batches", self.view_batches, 0)
+        in_range("measure.memory_bytes", 1 if self.memory_bytes is None else self.memory_bytes, 1)
         in_range("measure.deadline_s", self.deadline_s, 1e-3, MOST)
         in_range("measure.prepare_deadline_s", self.prepare_deadline_s, 1e-3, MOST)
+
+    def to_config(self) -> dict[str, Any]:
+        """Every option by name; a limit only where there is one: without it a job's id is what it was before."""
+        options = dataclasses.asdict(self)
+        return {name: value for name, value in options.items() if name != "memory_bytes" or value is not None}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +112,8 @@ class Job:
         choose("wire", self.wire, WIRES.names())
         if self.link is not None:
             _check_shaped(self.link, self.wire)
+        if self.measure.memory_bytes is not None and not WIRES.load(self.wire).own_processes:
+            raise ConfigError(f"measure.memory_bytes needs processes of the parties' own: none on wire={self.wire}")
         in_range("seed", self.seed, 0, MOST)
         if not self.scheme.card.several_participants:
             in_range(f"task.n_participants for scheme={self.scheme.name}", self.task.n_participants, 1, 1)
@@ -136,7 +146,7 @@ class Job:
         return {
             **{kind: {"name": plugin.name, **plugin.options()} for kind, plugin in self.plugins.items()},
             "task": dataclasses.asdict(self.task),
-            "measure": dataclasses.asdict(self.measure),
+            "measure": self.measure.to_config(),
             "wire": self.wire,
             # Only where there is one: without it a job's id is what it was before there were links.
             **({} if self.link is None else {"link": self.link.to_config()}),

@@ -10,6 +10,7 @@ import numpy as np
 
 import ppbench
 from ppbench.bundle import Tree
+from ppbench.launch import confine
 from ppbench.process import n_cpus
 
 _BOARD = Path("/proc/device-tree/model")
@@ -50,4 +51,5 @@ def machine() -> Tree:
         "python_version": platform.python_version(),
         "numpy_version": np.__version__,
         "ppbench_version": ppbench.__version__,
+        "confinement": confine.told(),
     }

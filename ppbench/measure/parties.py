@@ -30,11 +30,14 @@ from ppbench.party import participant_name, role_of
 from ppbench.plugin import target_of
 from ppbench.process import Interpreter
 from ppbench.scheme import PARTICIPANT, Scheme, TaskFacts
+from ppbench.units import size
 from ppbench.wire import control
 
 _ROOT_CAUSE_S = 3.0
 """How long after a complaint about another party that one's own end may be heard of, on a busy machine."""
 _SETTLES_S = 2.0
+_GLANCE_S = 0.05
+"""How often memory is looked at, where it has a limit: a core fills some 100 MB meanwhile."""
 _STANDS_STILL_S = 0.02
 """Counts that are the same after so long have settled: a thread that had to send has had a core by then."""
 _OF_A_STAGE = ("stage", "count")
@@ -59,6 +62,7 @@ class Parties:
         participants_per_process: int = 1,
         record_view: bool = False,
         shape: Shape | None = None,
+        memory_bytes: int | None = None,
     ) -> None:
         self.scheme = scheme
         self.facts = facts
@@ -73,10 +77,12 @@ class Parties:
         if shape is not None:
             self._wire.shape(shape)
         self._deadline_s = deadline_s
+        self._memory_bytes = memory_bytes
         self._ends_at_s = 0.0
         self._record_view = record_view
         self._inboxes: dict[str, control.Inbox] = {}
         self._counts: dict[str, Counts] = {}
+        self._children_cpu_s: Mapping[str, float] = {}
         self._stage = "start"
         self._witness = Witness(self._wire)
 
@@ -90,6 +96,7 @@ class Parties:
             self._introduce()
             self._refuse(self._witness.begins(self._groups, {name: len(self._peers(name)) for name in self.names}))
             self._counts = self._settled()
+            self._children_cpu_s = self._wire.children_cpu_s()
         except TimeoutError:
             late = self._late(self.names)
             self._wire.close()
@@ -139,10 +146,18 @@ class Parties:
             for published in (*(ended.published for ended in report.training_rounds), report.published):
                 if published:
                     self.published.setdefault(name, {}).update(published)
+        self._check_memory({name: report.cost.peak_rss_bytes for name, report in done.items()})
         before, self._counts = self._counts, self._settled()
+        used_s, self._children_cpu_s = self._children_cpu_s, self._wire.children_cpu_s()
         engines = engine_traffic(before, self._counts)
         readings = {
-            name: reading(done[name], before[name], self._counts[name], engines.get(name, {}))
+            name: reading(
+                done[name],
+                before[name],
+                self._counts[name],
+                engines.get(name, {}),
+                self._children_cpu_s.get(name, 0.0) - used_s.get(name, 0.0),
+            )
             if name in self._counts
             else reading_of_dropped(name, done.get(name), before, self._counts)
             for name in words
@@ -161,6 +176,7 @@ class Parties:
         self._ask("renew", dict.fromkeys(self.living))
         self.published.clear()
         self._counts = self._settled()
+        self._children_cpu_s = self._wire.children_cpu_s()
 
     @property
     def is_overdue(self) -> bool:
@@ -269,6 +285,9 @@ class Parties:
                 if failures:
                     break
                 raise self._late(awaited)
+            if self._memory_bytes is not None:
+                self._check_memory(self._wire.resident_bytes())
+                left_s = min(left_s, _GLANCE_S)
             for name in self._readable(awaited | serving, left_s):
                 kind, text, tree = self._hear(name, reply)
                 if kind == "waits":
@@ -303,6 +322,19 @@ class Parties:
     def _group_of(self, name: str) -> list[str]:
         """All parties of one process."""
         return next(group for group in self._groups if name in group)
+
+    def _check_memory(self, held: Mapping[str, int]) -> None:
+        """Raise JobFailed for a party that holds more than it may.
+
+        Resident memory is looked at from outside, again and again, and the peak at the end of each stage: the kernel's
+        own limits are of what is reserved, a multiple of what an engine ever touches.
+        """
+        for name, n_bytes in held.items():
+            if self._memory_bytes is not None and n_bytes > self._memory_bytes and name not in self.dropped:
+                raise JobFailed(
+                    f"{name} held {size(n_bytes)} in {self._stage}, "
+                    f"more than the {size(self._memory_bytes)} of measure.memory_bytes"
+                )
 
     def _serving(self) -> set[str]:
         """Those who may fail at any time, also while no word is awaited from them."""
@@ -357,7 +389,11 @@ class Parties:
 
 def _interpreter(scheme: Scheme) -> Interpreter:
     own = scheme.interpreter()
-    return Interpreter() if own is None else Interpreter(str(own), (type(scheme).__module__.partition(".")[0],))
+    if own is None:
+        return Interpreter()
+    # What the scheme inherits from may be in another package than itself.
+    ancestry = [cls for cls in type(scheme).__mro__ if issubclass(cls, Scheme)]
+    return Interpreter(str(own), tuple(sorted({cls.__module__.partition(".")[0] for cls in ancestry})))
 
 
 def _names(scheme: Scheme, n_participants: int) -> list[str]:

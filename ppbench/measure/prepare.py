@@ -27,6 +27,7 @@ from ppbench import cache, code
 from ppbench.bundle import Array, Tree
 from ppbench.data.dataset import Dataset
 from ppbench.errors import PluginFault, PpbenchError, message, told
+from ppbench.launch import confine
 from ppbench.measure import tracebacks
 from ppbench.measure.job import Job
 from ppbench.measure.load import answers_of, dataset_of, kept_task, trained_task, training_dataset_of
@@ -252,6 +253,7 @@ def _followed(process: subprocess.Popen[bytes], job: Job, progress: Progress) ->
 def main() -> int:
     """Prepare the job on standard input."""
     die_with_parent()
+    confine.keep_children()
     faulthandler.enable()
     says = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import ppbench
+from ppbench.launch.wires import WIRES
 from ppbench.measure.job import Job
 from ppbench.measure.machine import cpu, memory_bytes, system
 from ppbench.plugin import distribution
@@ -36,6 +37,7 @@ def provenance(job: Job) -> Provenance:
         config_hash=job.id,
         data_sha256=None,
         data_route=None,
+        confinement=WIRES.load(job.wire).confinement(),
     )
 
 

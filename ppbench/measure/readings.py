@@ -22,11 +22,20 @@ class Reading:
     """Whether the party did not come to its end: nobody has told what it cost."""
 
 
-def reading(report: StageReport, before: Counts, after: Counts, engines: Mapping[str, Traffic]) -> Reading:
-    """From what a party reports of its stage, the counts at the barriers before and after, and its engine's traffic."""
+def reading(
+    report: StageReport, before: Counts, after: Counts, engines: Mapping[str, Traffic], children_cpu_s: float
+) -> Reading:
+    """From what a party reports of its stage, the counts at the barriers before and after, and its engine's traffic.
+
+    `children_cpu_s` is what it has started, and nobody has waited for, used more at the barrier after than at that
+    before: negative where somebody has waited meanwhile, so that the party's own report has it all.
+    """
     if serving := after.serving:
         told = {name: getattr(serving, name) for name in ("cost", "channel_cpu_s", "cpu_is_known")}
         report = dataclasses.replace(report, **told)
+    if children_cpu_s:
+        cpu_s = max(0.0, report.cost.cpu_s + children_cpu_s)
+        report = dataclasses.replace(report, cost=dataclasses.replace(report.cost, cpu_s=cpu_s))
     traffic = {peer: count.since(before.channels[peer]) for peer, count in after.channels.items()}
     for peer, engine in engines.items():
         traffic[peer] = traffic[peer].with_engine(engine) if peer in traffic else engine

@@ -20,7 +20,7 @@ from ppbench.report.summary import summary
 BASELINES = ("plaintext", "local")
 """The schemes that every picture shows for comparison, by name."""
 
-_HOW_OFTEN = ("warmup_batches", "repetitions", "processes", "deadline_s", "calibrate", "view_batches")
+_HOW_OFTEN = ("warmup_batches", "repetitions", "processes", "deadline_s", "calibrate", "view_batches", "memory_bytes")
 """Options of `measure` that change how well a value is known and not what it is."""
 
 

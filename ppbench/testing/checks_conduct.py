@@ -19,14 +19,13 @@ _N_SOUGHT = 3
 
 
 def parties_live_in_processes_of_their_own(case: Case) -> None:
-    """Each party is a process started by command in a session of its own, which what it starts does not leave."""
+    """Each party is the very process that was started for it by command, at the head of a session of its own."""
     reports = _reports(case)
     pids = [report["pid"] for report in reports.values()]
     require(len({*pids, os.getpid()}) == len(pids) + 1, f"parties share a process: {pids}")
     for party, report in reports.items():
         require("ppbench.launch.host" in report["command"], f"{party} was started by {report['command']}")
         require(report["session"] == report["pid"], f"{party} does not lead a session of its own")
-        require(not report["strayed"], f"{party} started {report['strayed']} in another session than its own")
 
 
 def leaves_its_process_as_it_was(case: Case) -> None:
@@ -69,9 +68,15 @@ def charges_no_stage_for_imports(case: Case) -> None:
 
 
 def writes_no_file(case: Case) -> None:
-    """A party leaves nothing on the disk: files in memory, such as those in /dev/shm, are free."""
+    """A party leaves nothing on the disk, nor in memory where others find it, such as /dev/shm."""
     for party, report in _reports(case).items():
         require(not report["files"], f"{party} wrote {', '.join(sorted(set(report['files']))[:3])}")
+
+
+def opens_no_file_of_others(case: Case) -> None:
+    """A party looks into nothing of the harness's: not the cache, where the labels are, nor results, nor their logs."""
+    for party, report in _reports(case).items():
+        require(not report["prying"], f"{party} opened {', '.join(sorted(set(report['prying']))[:3])}")
 
 
 def views_account_for_every_byte(case: Case) -> None:

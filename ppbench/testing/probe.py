@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from ppbench.bundle import Array, Tree
+from ppbench.launch import confine
 from ppbench.party import Party
 from ppbench.plugin import resolve, target_of
 from ppbench.scheme import PARTICIPANT, Batch, Role, Scheme, Shard
-from ppbench.testing.watch import Audit, changed, global_state, open_sockets, strayed_children
+from ppbench.testing.watch import Audit, changed, global_state, open_sockets
 from ppbench.wire import engine
 from ppbench.wire.message import encode
 
@@ -144,7 +145,6 @@ class Probe:
             "command": sys.orig_argv,
             "changes": {},
             "late_imports": {},
-            "strayed": [],
             "engine_bytes_received": 0,
         }
 
@@ -160,7 +160,6 @@ class Probe:
             self._facts["changes"].setdefault(name, stage)
         if stage != "close":  # which closes its engine's sockets, and its peers' do
             self._note_engine()
-        self._facts["strayed"] = sorted({*self._facts["strayed"], *strayed_children()})
         if stage == "online" and self.party.answered is not None:
             self._answers.append(self.party.answered.tolist())
 
@@ -171,6 +170,7 @@ class Probe:
             "uses_engine": self.party.uses_engine,
             "sockets": self.audit.sockets,
             "files": self.audit.files,
+            "prying": self.audit.prying,
             "answers": self._answers,
             "traffic": {peer: vars(channel.counts) for peer, channel in self.party.channels.items()},
             "frame_bytes_sent": self._frames("frame_bytes_sent"),
@@ -202,7 +202,7 @@ class Probe:
 
 @functools.cache
 def _audit() -> Audit:
-    return Audit()
+    return Audit(confine.hidden())
 
 
 def unpack(packed: Array) -> Tree:

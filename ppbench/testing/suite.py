@@ -64,6 +64,7 @@ RUNNING: tuple[Check, ...] = (
     checks_conduct.opens_no_socket_of_its_own,
     checks_conduct.charges_no_stage_for_imports,
     checks_conduct.writes_no_file,
+    checks_conduct.opens_no_file_of_others,
     checks_conduct.views_account_for_every_byte,
     checks_conduct.coordinator_sees_no_raw_sample,
     checks_run.memory_wire_moves_the_same_bytes,

@@ -8,8 +8,9 @@ import os
 import random
 import signal
 import sys
+import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ import numpy as np
 
 _SOCKET_EVENTS = {"socket.connect", "socket.bind", "socket.sendto"}
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
-_MEMORY_BACKED = ("/dev/", "/proc/self/")
+_NOBODY_ELSES = ("/dev/null", "/proc/self/")
+"""Where writing leaves nothing that another process finds."""
 # Torch's random generator is not among the state: building any of its modules draws from it.
 _TORCH_DTYPE = "torch's default dtype"
 _TORCH_SETS = {"TORCHINDUCTOR_CACHE_DIR"}
@@ -62,24 +64,17 @@ def open_sockets() -> dict[str, int]:
     return held
 
 
-def strayed_children() -> list[str]:
-    """Children that left this process's session, so that the harness cannot end them with it."""
-    own, strayed = os.getsid(0), []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError, ValueError):
-            name, _, rest = (folder / "stat").read_text().rpartition(")")
-            _, parent, _, session = rest.split()[:4]
-            if int(parent) == os.getpid() and int(session) != own:
-                strayed.append(name.partition("(")[2])
-    return strayed
-
-
 class Audit:
     """Hears of sockets and files that Python code outside the harness opens, until the process ends (PEP 578)."""
 
-    def __init__(self) -> None:
+    def __init__(self, hidden: Sequence[Path] = ()) -> None:
         self.sockets: list[str] = []
         self.files: list[str] = []
+        """Those opened to be written."""
+        self.prying: list[str] = []
+        """Those opened in `hidden` folders, whether or not there was anything to open."""
+        self._hidden = tuple(f"{folder}{os.sep}" for folder in hidden)
+        self._own = tuple(f"{folder}{os.sep}" for folder in map(os.path.realpath, (sys.prefix, tempfile.gettempdir())))
         self._host_threads: set[int] = set()
         self._in_role: set[int] = set()
         sys.addaudithook(self._hear)
@@ -103,15 +98,14 @@ class Audit:
             return
         if event in _SOCKET_EVENTS:
             self.sockets.append(f"{event} {arguments[1]!r}")
-        elif (path := _written(*arguments)) and not _importing():
+        elif isinstance(path := arguments[0], str | bytes | os.PathLike) and not _importing():
+            self._hear_of_file(os.path.abspath(os.fsdecode(path)), arguments[2])
+
+    def _hear_of_file(self, path: str, flags: object) -> None:
+        if isinstance(flags, int) and flags & _WRITING and not path.startswith(_NOBODY_ELSES):
             self.files.append(path)
-
-
-def _written(path: object, mode: object, flags: object) -> str | None:
-    if not isinstance(path, str | bytes | os.PathLike) or not isinstance(flags, int) or not flags & _WRITING:
-        return None
-    text = os.fsdecode(path)
-    return None if text.startswith(_MEMORY_BACKED) else text
+        if (target := os.path.realpath(path)).startswith(self._hidden) and not target.startswith(self._own):
+            self.prying.append(path)
 
 
 def _importing() -> bool:

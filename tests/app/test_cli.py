@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from ppbench.launch import confine
 from ppbench.report.summary import COLUMNS
 from tests.helpers.command import run_command as ppbench
 
@@ -163,6 +164,7 @@ def test_the_doctor_finds_nothing_missing_here() -> None:
     ended = ppbench("doctor")
     assert ended.returncode == 0, ended.stdout
     assert "missing    nothing" in ended.stdout
+    assert f"parties    confined: {confine.told()}" in ended.stdout
 
 
 def test_the_report_is_written_anew(tmp_path: Path) -> None:

@@ -19,9 +19,11 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from ppbench.bundle import Array, Tree
+from ppbench.cache import cache_dir
 from ppbench.data.dataset import Dataset
 from ppbench.errors import PeerGone, ProtocolError
 from ppbench.party import Party
+from ppbench.privacy.guarantee import Privacy
 from ppbench.scheme import Batch, Role, Scheme, SchemeCard, Task, TaskFacts
 from tests.broken.sound import Coordinator, Idle, Participant, Sound, roles
 
@@ -237,27 +239,33 @@ class PadsByChance(Sound):
     roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(coordinator=Padding)
 
 
-class Escaping(Participant):
-    def setup(self, party: Party, artifacts: Tree) -> None:
-        super().setup(party, artifacts)
-        self.child = subprocess.Popen(["sleep", "8"], start_new_session=True)
+_STARTED: list[subprocess.Popen[bytes]] = []
 
 
 @breaks("leaves_no_process")
 @dataclasses.dataclass(frozen=True)
 class LeavesAProcess(Sound):
-    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(Escaping)
+    """What a party starts ends with it, so it is started where the harness asks the scheme itself."""
+
+    def privacy(self, facts: TaskFacts) -> Privacy | None:
+        _STARTED.append(subprocess.Popen(["sleep", "8"]))
+        return None
 
 
-class Reaping(Escaping):
-    def close(self, party: Party) -> None:
-        self.child.kill()
+class Forking(Participant):
+    """Goes on as a child of the process that the harness has started."""
+
+    def __init__(self, scheme: Scheme) -> None:
+        super().__init__(scheme)
+        if child := os.fork():
+            os.waitpid(child, 0)
+            os._exit(0)
 
 
 @breaks("parties_live_in_processes_of_their_own")
 @dataclasses.dataclass(frozen=True)
-class LeavesItsSession(Sound):
-    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(Reaping)
+class LeavesItsProcess(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(Forking)
 
 
 class Seeding(Participant):
@@ -347,6 +355,32 @@ class Writing(Participant):
 @dataclasses.dataclass(frozen=True)
 class KeepsSamplesOnDisk(Sound):
     roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(Writing)
+
+
+class Sharing(Participant):
+    def online(self, party: Party, batch: Batch) -> None:
+        with contextlib.suppress(PermissionError), tempfile.NamedTemporaryFile(dir="/dev/shm") as file:
+            np.save(file, batch.samples)
+        super().online(party, batch)
+
+
+@breaks("writes_no_file")
+@dataclasses.dataclass(frozen=True)
+class SharesSamplesInMemory(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(Sharing)
+
+
+class Prying(Coordinator):
+    def online(self, party: Party, batch: Batch) -> None:
+        with contextlib.suppress(OSError):
+            (cache_dir() / "datasets" / "mnist.npz").read_bytes()
+        super().online(party, batch)
+
+
+@breaks("opens_no_file_of_others")
+@dataclasses.dataclass(frozen=True)
+class LooksUpTheLabels(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(coordinator=Prying)
 
 
 class RawSending(Participant):

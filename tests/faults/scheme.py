@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -37,12 +39,57 @@ SLEEPER = ["sleep", "600"]
 
 
 def _leave_children(party: Party) -> None:
+    """One as anybody starts it, and one as a daemon starts itself, if it may."""
     subprocess.Popen(SLEEPER)
+    if first := os.fork():
+        os.waitpid(first, 0)
+        return
+    with contextlib.suppress(OSError):
+        os.setsid()
+    if os.fork():
+        os._exit(0)
+    with contextlib.suppress(OSError):
+        os.setpgid(0, 0)
+    os.execvp(SLEEPER[0], SLEEPER)
 
 
 def _hang_with_children(party: Party) -> None:
-    subprocess.Popen(SLEEPER)
+    _leave_children(party)
     threading.Event().wait()
+
+
+CHILD_CPU_S = 0.3
+
+
+def _compute_in_a_child(party: Party) -> None:
+    """Nobody waits for it."""
+    program = f"import time\nwhile time.process_time() < {CHILD_CPU_S}: pass\nprint(flush=True)\ntime.sleep(600)"
+    child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.readline()
+
+
+PRINTED_BYTES = 8 << 20
+
+
+def _print_much(party: Party) -> None:
+    os.write(1, b"in the beginning")
+    for _ in range(PRINTED_BYTES >> 16):
+        os.write(2, b"." * (1 << 16))
+    os.write(1, b"at the end")
+
+
+HOARDED_BYTES = 256 << 20
+
+
+def _hoard(party: Party) -> None:
+    hoard = np.ones(HOARDED_BYTES, np.uint8)
+    threading.Event().wait()
+    del hoard
+
+
+def _swell(party: Party) -> None:
+    np.ones(HOARDED_BYTES, np.uint8).sum()
 
 
 FAULTS: Mapping[str, Callable[[Party], Any]] = {
@@ -55,6 +102,10 @@ FAULTS: Mapping[str, Callable[[Party], Any]] = {
     "half": _send_half_a_frame_and_leave,
     "children": _leave_children,
     "grandchildren": _hang_with_children,
+    "compute": _compute_in_a_child,
+    "print": _print_much,
+    "hoard": _hoard,
+    "swell": _swell,
 }
 
 
@@ -168,8 +219,10 @@ class Faulty(Scheme):
     fault: str = "raise"
 
     def prepare_key(self, facts: TaskFacts) -> Mapping[str, Any]:
-        """Nothing is prepared that depends on an option, but for a fault in preparing."""
-        return self.options() if self.stage == "prepare" else {}
+        """Nothing is prepared that depends on an option, but for a fault in preparing, which each test sees anew."""
+        if self.stage != "prepare":
+            return {}
+        return {**self.options(), "test": os.environ.get("PPBENCH_TEST_MARKER")}
 
     def prepare(self, task: Task) -> Mapping[str, Tree]:
         if self.stage == "prepare":

@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 
 from ppbench import records, store
+from ppbench.errors import ConfigError
 from ppbench.measure import experiment
+from ppbench.measure.job import Job
 from tests.faults.job import DEADLINE_S, faulty_job
-from tests.faults.scheme import SLEEPER, Faulty, HungUp
+from tests.faults.scheme import CHILD_CPU_S, PRINTED_BYTES, SLEEPER, Faulty, HungUp
 from tests.helpers.processes import processes_with, wait_until_gone
 
 STAGES = ("setup", "train", "offline", "online")
@@ -104,6 +106,18 @@ def test_a_third_party_that_dies_after_all_have_complained_of_it_is_named(tmp_pa
     assert record.reason == "helper failed in online: killed by SIGKILL"
 
 
+def test_a_limit_on_memory_needs_processes_and_is_no_part_of_a_job_without_one() -> None:
+    job = faulty_job(Faulty())
+    limited = dataclasses.replace(job.measure, memory_bytes=1 << 30)
+    with pytest.raises(ConfigError, match=r"measure\.memory_bytes needs processes of the parties' own"):
+        dataclasses.replace(job, measure=limited, wire="memory")
+    with pytest.raises(ConfigError, match=r"measure\.memory_bytes"):
+        dataclasses.replace(job.measure, memory_bytes=0)
+    assert "memory_bytes" not in job.to_config()["measure"]
+    same = dataclasses.replace(job, measure=limited)
+    assert Job.from_config(same.to_config(), same.classes()).id == same.id != job.id
+
+
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
@@ -123,9 +137,39 @@ def test_a_preparation_that_fails_is_a_failed_job(tmp_path: Path, marker: str, f
         assert lines[-1] == "ValueError: the sensor is on fire"
 
 
-def test_what_a_preparation_started_ends_with_it(tmp_path: Path, marker: str) -> None:
-    record = experiment.run(faulty_job(Faulty(stage="prepare", fault="children")), tmp_path)
+@pytest.mark.parametrize("stage", ["prepare", "setup"])
+def test_what_a_process_started_ends_with_it(tmp_path: Path, marker: str, stage: str) -> None:
+    record = experiment.run(faulty_job(Faulty(stage=stage, fault="children")), tmp_path)
     assert record.status == "ok"
+
+
+def test_what_a_party_started_is_charged_to_it_while_it_lives(tmp_path: Path, marker: str) -> None:
+    record = experiment.run(faulty_job(Faulty(stage="train", fault="compute")), tmp_path)
+    cpu_s = {(r.stage, r.party): r.value for r in record.records if r.metric == "cpu_s"}
+    assert cpu_s["train", "participant-0"] > CHILD_CPU_S
+    assert cpu_s["online", "participant-0"] < CHILD_CPU_S
+    assert cpu_s["train", "coordinator"] < CHILD_CPU_S
+
+
+def test_of_what_a_party_prints_beginning_and_end_are_kept(tmp_path: Path, marker: str) -> None:
+    record = experiment.run(faulty_job(Faulty(stage="setup", fault="print")), tmp_path)
+    assert record.status == "ok"
+    printed = (tmp_path / record.folder / "logs" / "participant-0.txt").read_bytes()
+    assert printed.startswith(b"in the beginning.")
+    assert printed.endswith(b".at the end")
+    n_kept = printed.count(b".")
+    assert n_kept < 1 << 20
+    assert f"[{PRINTED_BYTES - n_kept:,} bytes that were printed here are not kept]".encode() in printed
+
+
+@pytest.mark.parametrize("fault", ["hoard", "swell"])
+def test_a_party_that_holds_too_much_memory_ends_the_job(tmp_path: Path, marker: str, fault: str) -> None:
+    job = faulty_job(Faulty("coordinator", "train", fault))
+    limited = dataclasses.replace(job.measure, memory_bytes=200_000_000)
+    record = experiment.run(dataclasses.replace(job, measure=limited), tmp_path)
+    assert record.status == "failed"
+    told = r"coordinator held \d+ MB in train, more than the 200 MB of measure\.memory_bytes"
+    assert re.fullmatch(told, record.reason)
 
 
 @pytest.mark.parametrize("fault", ["stop", "hang"])
@@ -215,7 +259,7 @@ def test_when_the_harness_is_killed_what_its_children_started_dies_too(tmp_path:
     )
     harness = subprocess.Popen([sys.executable, "-c", program])
     end_s = time.monotonic() + 60
-    while not (sleepers := [pid for pid in processes_with(marker) if command_of(pid) == SLEEPER]):
+    while len(sleepers := [pid for pid in processes_with(marker) if command_of(pid) == SLEEPER]) < 2:
         assert time.monotonic() < end_s
         time.sleep(0.01)
     harness.kill()

@@ -18,6 +18,7 @@ from ppbench.models.mlp import Mlp
 from ppbench.models.model import Model
 from ppbench.records import JobRecord
 from ppbench.scheme import Scheme
+from ppbench.testing import check_scheme
 from tests.sketches import lwe
 from tests.sketches.barni import Barni
 from tests.sketches.common import LeastSquares
@@ -131,7 +132,10 @@ def test_parties_run_in_an_environment_of_their_own(run: Callable[..., Ran], tmp
     # What such an environment has of its own: here a loan of numpy.
     (packages / "numpy").symlink_to(Path(np.__file__).parent)
     (packages / "numpy.libs").symlink_to(Path(np.__file__).parent.with_name("numpy.libs"))
-    ran = run(Elsewhere(python=str(environment / "bin" / "python")), n_samples=4)
+    scheme = Elsewhere(python=str(environment / "bin" / "python"))
+    (watched,) = check_scheme(scheme, model=LeastSquares(), only=["parties_live_in_processes_of_their_own"])
+    assert watched.passed, watched
+    ran = run(scheme, n_samples=4)
     for party in ("coordinator", "participant-0"):
         told = {name: array.tobytes().decode() for name, array in ran.published(party).items()}
         assert told["prefix"] == str(environment)
