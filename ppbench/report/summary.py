@@ -118,6 +118,7 @@ _COLUMNS: dict[str, _Column] = {
     "train_up_bytes": _Column(lambda m: m.per_participant(m.up("train", "payload"))),
     "train_down_bytes": _Column(lambda m: m.per_participant(m.down("train", "payload"))),
     "rounds": _Column(lambda m: m.median("online", "rounds")),
+    "messages": _Column(lambda m: m.median("online", "messages_sent")),
     "participant_peak_rss_bytes": _Column(lambda m: m.select.peak(PARTICIPANT)),
     "coordinator_peak_rss_bytes": _Column(lambda m: m.select.peak(COORDINATOR)),
     "participant_offline_cpu_s_per_sample": _Column(lambda m: m.per_sample(m.cpu_s("offline", PARTICIPANT))),
