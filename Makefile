@@ -3,13 +3,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: bench test lint lowest spu hooks clean clean-cache
+.PHONY: bench smoke test lint lowest spu hooks clean clean-cache
 
 # For pytest: make test ARGS='-k mpc'
 ARGS ?=
 
 bench: $(VENV)/.installed
 	$(BIN)/ppbench run -m +experiment=quickstart
+
+# What CI runs at a push: every scheme on few samples, held against what was measured before.
+smoke: $(VENV)/.installed spu
+	rm -rf results/local/smoke
+	$(BIN)/ppbench run -m +experiment=smoke results_dir=results/local/smoke
+	$(BIN)/ppbench compare results/smoke results/local/smoke
 
 test: $(VENV)/.installed lint spu
 	$(BIN)/python -m pytest $(ARGS)
