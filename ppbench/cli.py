@@ -23,16 +23,21 @@ _COMMANDS = {
     "participant": "take part as the IoT device in the runs of a harness on another machine (wire=remote)",
     "report": "write the tables and pictures of a results folder anew",
     "pack": "put the jobs of a results folder into two files, which `ppbench report` reads as it reads their folders",
+    "compare": "what two results folders differ in: bytes, rounds and accuracy decide, times are shown",
     "check": "run the conformance checks on a scheme, a data set or a model",
     "doctor": "the machine, the versions, and what is missing",
 }
+FORMATS = ("markdown", "json")
+"""Of what `compare` prints."""
+_IN_TURN = 10
 USAGE_STATUS = 2
 FAULT_STATUS = 3
 _STATUSES = """exit status:
   0    all that was asked for was done; a scheme whose engine is not installed is told and does not count
-  1    a job failed or did not end, or none could be measured; a check failed; something is missing
+  1    a job failed or did not end, or none could be measured; a check failed; something is missing or has become worse
   2    it was asked wrongly, or what it needs cannot be read or written; the message says what and where
   3    a fault of ppbench's own: `ppbench --debug ...` shows where
+  5, 6 of `compare`: of what both folders have nothing can be told; they have nothing in common
   130  interrupted by Ctrl-C (143 by SIGTERM, 129 by SIGHUP); what was measured is kept and in summary.csv
 """
 _DEVICE_WAITS_S = 600.0
@@ -102,6 +107,20 @@ def _parsed(given: list[str]) -> tuple[argparse.Namespace, list[str]]:
         command = commands.add_parser(name, help=text, description=text, add_help=name != "run")
         if name in ("report", "pack"):
             command.add_argument("results_dir", type=Path, metavar="DIR")
+        elif name == "compare":
+            command.usage = (
+                "%(prog)s [--format FORMAT] BEFORE AFTER\n"
+                "       %(prog)s [--format FORMAT] --interleave OTHER [--processes N] OVERRIDE ..."
+            )
+            command.add_argument("given", nargs="+", metavar="DIR", help="results folders; -: the newest of your own")
+            command.add_argument(
+                "--interleave",
+                metavar="OTHER",
+                help="measure a revision, or another Python's ppbench, and this one by turns",
+            )
+            command.add_argument("--processes", type=int, default=_IN_TURN, help="of each (default: %(default)s)")
+            command.add_argument("--format", choices=FORMATS, default=FORMATS[0], help="default: %(default)s")
+            command.epilog = "exit status 0: no regression, 1: a regression, 5: not comparable, 6: nothing compared"
         elif name == "participant":
             command.add_argument("--connect", required=True, metavar="HOST:PORT", help="where the harness listens")
             command.add_argument("--token-file", required=True, type=Path, help="a copy of the harness's token file")
@@ -148,6 +167,12 @@ def _dispatch(parsed: argparse.Namespace, given: list[str]) -> int:
 
         print(f"packed {pack(parsed.results_dir)} jobs of {parsed.results_dir}")
         return 0
+    if parsed.command == "compare":
+        from ppbench.app.compare import print_comparison, print_in_turn
+
+        if parsed.interleave is None:
+            return print_comparison(parsed.given, parsed.format)
+        return print_in_turn(parsed.interleave, parsed.given, parsed.processes, parsed.format)
     if parsed.command == "check":
         from ppbench.app.check import print_check
 

@@ -28,6 +28,14 @@ def new_results_dir() -> Iterator[Path]:
             os.removedirs(folder)
 
 
+def newest() -> Path:
+    """The folder that the last command without a `results_dir` made. Raises PpbenchError if there is none."""
+    try:
+        return max((path for path in _PARENT.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime_ns)
+    except (OSError, ValueError):
+        raise PpbenchError(f"there is no results folder in {_PARENT}") from None
+
+
 def make(folder: Path) -> None:
     """Make a results folder unless it is there. Raises PpbenchError if it cannot be."""
     try:

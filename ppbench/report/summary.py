@@ -131,6 +131,7 @@ _COLUMNS: dict[str, _Column] = {
     "setup_rounds": _Column(lambda m: m.select.steps("setup")),
     "train_rounds": _Column(lambda m: m.select.steps("train")),
     "n_training_rounds": _Column(lambda m: m.median("train", "training_rounds")),
+    "messages": _Column(lambda m: m.median("online", "messages_sent")),
     "participant_peak_rss_bytes": _Column(lambda m: m.select.peak(PARTICIPANT)),
     "coordinator_peak_rss_bytes": _Column(lambda m: m.select.peak(COORDINATOR)),
     "participant_offline_cpu_s_per_sample": _Column(lambda m: m.per_sample(m.cpu_s("offline", PARTICIPANT))),

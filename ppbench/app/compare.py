@@ -1,0 +1,113 @@
+"""`ppbench compare BEFORE AFTER`: which folders are meant, and what is said of them."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ppbench import units
+from ppbench.app.in_turn import measured_in_turn
+from ppbench.app.results_dir import newest
+from ppbench.compare.folders import Compared, Outcome, compare
+from ppbench.compare.judge import Comparison
+from ppbench.errors import ConfigError, PpbenchError, in_range
+from ppbench.report.table import markdown_table
+from ppbench.store import read_all
+
+STATUS: dict[Outcome, int] = {"no regression": 0, "regression": 1, "not comparable": 5, "nothing compared": 6}
+_HEADER = ("job", "figure", "before", "after", "ratio", "verdict", "why")
+_N_TEXT_COLUMNS = 2
+
+
+def print_comparison(given: Sequence[str], form: str) -> int:
+    """Compare two results folders, `-` for the newest below results/local, and print it; returns the exit status.
+
+    Raises PpbenchError if they are not two folders. One in which nothing can be read is nothing to compare with.
+    """
+    if len(given) != 2:
+        raise ConfigError(f"two results folders are compared, not {len(given)}: {' '.join(given)}")
+    folders = [newest() if name == "-" else Path(name) for name in given]
+    unreadable, jobs = [], []
+    for folder in folders:
+        if not folder.is_dir():
+            raise PpbenchError(f"there is no folder {folder}")
+        try:
+            jobs.append(read_all(folder))
+        except PpbenchError as error:
+            unreadable.append(str(error))
+    compared = compare(*jobs) if not unreadable else compare([], [])
+    return _printed(compared, [str(folder) for folder in folders], form, unreadable)
+
+
+def print_in_turn(other: str, overrides: Sequence[str], n_processes: int, form: str) -> int:
+    """Measure jobs by another version and by this one alternately, compare and print; returns the exit status.
+
+    Raises PpbenchError as `measured_in_turn` does.
+    """
+    in_range("--processes", n_processes, 1)
+    compared = compare(*measured_in_turn(other, overrides, n_processes), in_turn=True)
+    return _printed(compared, [other, "this version"], form, [])
+
+
+def _printed(compared: Compared, sides: Sequence[str], form: str, unreadable: Sequence[str]) -> int:
+    if form == "json":
+        print(json.dumps(_document(compared, sides, unreadable), indent=1, allow_nan=False))
+    else:
+        print("\n".join([*unreadable, *_lines(compared, sides)]))
+    return STATUS[compared.outcome]
+
+
+def _lines(compared: Compared, sides: Sequence[str]) -> Iterator[str]:
+    """What differs, as a table; of the rest, how much there is."""
+    differing = [one for one in compared.comparisons if one.verdict in ("better", "worse")]
+    differing.sort(key=lambda one: (not one.is_regression, one.verdict == "better"))
+    if differing:
+        yield from markdown_table(_HEADER, [_row(one) for one in differing], _N_TEXT_COLUMNS)
+        yield ""
+    for job, why in compared.failed.items():
+        yield f"- {job}: measured before, now {why}"
+    for title, names in (
+        (f"only in {sides[0]}", compared.only_before),
+        (f"only in {sides[1]}", compared.only_after),
+        ("not compared, because the data differ", compared.other_data),
+    ):
+        yield from (f"- {name}: {title}" for name in names)
+    verdicts = collections.Counter(one.verdict for one in compared.comparisons)
+    told = ", ".join(f"{count:,} {verdict}" for verdict, count in verdicts.most_common())
+    yield f"{compared.outcome}: {len(compared.comparisons):,} figures compared" + (f" ({told})" if told else "")
+    doubts = collections.Counter(one.why for one in compared.comparisons if one.verdict == "cannot tell")
+    for why, count in doubts.most_common():
+        yield f"- {count:,} cannot be told: {why}"
+
+
+def _row(one: Comparison) -> list[str]:
+    ratio = units.NOT_MEASURED if one.ratio is None else f"{one.ratio:.3g}"
+    if one.ratio_low is not None and one.ratio_high is not None:
+        ratio += f" [{one.ratio_low:.3g}, {one.ratio_high:.3g}]"
+    verdict = one.verdict if one.decides or one.verdict == "better" else f"{one.verdict} (does not decide)"
+    return [one.job, one.metric, _shown(one.metric, one.before), _shown(one.metric, one.after), ratio, verdict, one.why]
+
+
+def _shown(metric: str, value: float | None) -> str:
+    words = metric.split("_")
+    if metric == "accuracy":
+        return units.percent(value)
+    show = units.size if "bytes" in words else units.seconds if "s" in words else units.number
+    return show(value)
+
+
+def _document(compared: Compared, sides: Sequence[str], unreadable: Sequence[str]) -> dict[str, object]:
+    return {
+        "outcome": compared.outcome,
+        "before": sides[0],
+        "after": sides[1],
+        "unreadable": unreadable,
+        "comparisons": [dataclasses.asdict(one) | {"ratio": one.ratio} for one in compared.comparisons],
+        "failed": dict(compared.failed),
+        "only_before": compared.only_before,
+        "only_after": compared.only_after,
+        "other_data": compared.other_data,
+    }

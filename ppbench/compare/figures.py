@@ -1,0 +1,87 @@
+"""What is compared of a job, and how each figure is to be judged."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import pandas as pd
+
+from ppbench.errors import PpbenchError
+from ppbench.records import JobRecord
+from ppbench.registry import SCHEMES
+from ppbench.report.summary import NUMBERS, summary
+
+Kind = Literal["exact", "near", "share", "measured"]
+"""`exact`: the same on every machine; `near`: within `NEARLY`; `share`: of samples, within the chance that lies in
+so many; `measured`: with a machine's clocks and memory."""
+
+NEARLY = 0.01
+"""How far bytes may move that the scheme's card does not call deterministic."""
+
+_COUNTED = ("rounds", "messages", "epsilon", "delta")
+_SHARES = ("accuracy",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """One column of the summary, for one job: a value for each set of processes that measured it."""
+
+    metric: str
+    kind: Kind
+    values: tuple[float, ...]
+    n_answers: int
+    """How many samples a pass answers."""
+
+    @property
+    def larger_is_worse(self) -> bool:
+        """Everything but an accuracy is a price, or a bound on what is lost."""
+        return self.kind != "share"
+
+    @property
+    def seconds_in_a_pass(self) -> float | None:
+        """Of the shortest measurement behind it, where it is a time; None where it is none."""
+        if "_s_per_sample" in self.metric:
+            return min(self.values) * self.n_answers
+        return min(self.values) if self.metric.endswith(("_s", "_s_per_batch")) else None
+
+
+def figures(job: JobRecord) -> Iterator[Figure]:
+    """All figures of a measured job that are to be compared."""
+    table = _by_process(job)
+    bytes_kind: Kind = "exact" if _moves_the_same_bytes(job) else "near"
+    n_answers = int(table["n_samples"].iloc[0]) if table["n_samples"].notna().any() else 0
+    for metric in NUMBERS:
+        kind = _kind(metric, bytes_kind)
+        values = tuple(float(value) for value in table[metric].dropna())
+        if kind and values:
+            yield Figure(metric, kind, values, n_answers)
+
+
+def _kind(metric: str, bytes_kind: Kind) -> Kind | None:
+    words = metric.split("_")
+    if metric in _COUNTED:
+        return "exact"
+    if metric in _SHARES:
+        return "share"
+    if "rss" in words or "s" in words:
+        return "measured"
+    return bytes_kind if "bytes" in words else None
+
+
+def _by_process(job: JobRecord) -> pd.DataFrame:
+    """The job's row of the summary, as each set of processes alone would have it."""
+    processes = sorted({record.process for record in job.records if record.process is not None}) or [None]
+    parts: list[dict[str, Any]] = [
+        {"records": [record for record in job.records if record.process in (None, process)]} for process in processes
+    ]
+    return summary([job.model_copy(update=part) for part in parts])
+
+
+def _moves_the_same_bytes(job: JobRecord) -> bool:
+    """What its card says; a scheme that is not here promises nothing."""
+    try:
+        return SCHEMES.load(job.scheme).card.deterministic_bytes
+    except PpbenchError:
+        return False

@@ -1,0 +1,167 @@
+"""What can be said of one figure before and after: better, worse, no difference, or that it cannot be told."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from ppbench.compare.figures import NEARLY, Figure
+
+Verdict = Literal["better", "worse", "no difference", "cannot tell"]
+
+SIGNIFICANCE = 0.01
+"""Of all comparisons of a run together: so rarely is a difference found where there is none."""
+SMALLEST_EFFECT = 0.05
+"""A smaller change of a measured figure is no difference, however sure."""
+FEWEST_PROCESSES = 5
+SHORTEST_S = 0.01
+"""What takes less in a pass is the clock's and the scheduler's as much as the scheme's."""
+_RESAMPLINGS = 2000
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """One figure of one job in both folders."""
+
+    job: str
+    """The job's name, as tables have it."""
+    metric: str
+    before: float | None
+    """The median over processes; None: it was not measured."""
+    after: float | None
+    verdict: Verdict
+    why: str = ""
+    ratio_low: float | None = None
+    """Of a measured figure, `after / before` lies between these with a confidence of 95 %, by bootstrap."""
+    ratio_high: float | None = None
+    decides: bool = True
+    """Whether a worse figure is a regression: what a machine's clocks say is so only if both were measured in turn."""
+
+    @property
+    def ratio(self) -> float | None:
+        """`after / before`; None where there is none."""
+        if self.before is None or self.after is None or self.before == 0:
+            return None
+        return self.after / self.before
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether the second folder is to be refused for it."""
+        return self.decides and self.verdict == "worse"
+
+
+def counted(job: str, before: Figure, after: Figure) -> Comparison:
+    """Of a figure that does not depend on the machine."""
+    old, new = statistics.median(before.values), statistics.median(after.values)
+    if before.kind == "share":
+        low, high = _chance(old, before.n_answers)
+        same, why = low <= new <= high, f"by chance {low:.2%} to {high:.2%} of {before.n_answers:,}"
+    elif before.kind == "near":
+        same, why = math.isclose(old, new, rel_tol=NEARLY), f"within {NEARLY:.0%}"
+    else:
+        same, why = old == new, "exactly"
+    verdict: Verdict = "no difference" if same else "worse" if (new > old) == before.larger_is_worse else "better"
+    return Comparison(job, before.metric, old, new, verdict, why)
+
+
+def measured(pairs: Sequence[tuple[str, Figure, Figure]], decides: bool) -> list[Comparison]:
+    """Of figures by a machine's clocks, judged together: Mann-Whitney over processes, Holm over all of them."""
+    told = [_too_little(before, after) for _, before, after in pairs]
+    able = [i for i, why in enumerate(told) if not why]
+    p_values = [
+        float(stats.mannwhitneyu(pairs[i][1].values, pairs[i][2].values, alternative="two-sided").pvalue) for i in able
+    ]
+    least = [_least_p(pairs[i][1], pairs[i][2]) * len(able) for i in able]
+    adjusted = dict(zip(able, _holm(p_values), strict=True))
+    reachable = dict(zip(able, least, strict=True))
+    return [_measured_one(pair, told[i], adjusted.get(i), reachable.get(i), decides) for i, pair in enumerate(pairs)]
+
+
+def on_two_machines(pairs: Sequence[tuple[str, Figure, Figure]]) -> list[Comparison]:
+    """Of figures by the clocks of two machines nothing can be told."""
+    return [
+        Comparison(
+            job,
+            before.metric,
+            statistics.median(before.values),
+            statistics.median(after.values),
+            "cannot tell",
+            "another machine",
+            decides=False,
+        )
+        for job, before, after in pairs
+    ]
+
+
+def gone(job: str, before: Figure) -> Comparison:
+    """Of a figure that only the first folder has."""
+    return Comparison(job, before.metric, statistics.median(before.values), None, "cannot tell", "not measured after")
+
+
+def _measured_one(
+    pair: tuple[str, Figure, Figure], why: str, p: float | None, reachable: float | None, decides: bool
+) -> Comparison:
+    job, before, after = pair
+    old, new = statistics.median(before.values), statistics.median(after.values)
+    if p is None or reachable is None:
+        return Comparison(job, before.metric, old, new, "cannot tell", why, decides=decides)
+    low, high = _ratio_interval(before.values, after.values)
+    if p < SIGNIFICANCE and abs(new / old - 1) >= SMALLEST_EFFECT:
+        verdict: Verdict = "worse" if new > old else "better"
+    elif reachable >= SIGNIFICANCE:
+        verdict, why = "cannot tell", "too few processes for so many figures"
+    elif max(abs(low - 1), abs(high - 1)) >= SMALLEST_EFFECT and p >= SIGNIFICANCE:
+        verdict, why = "cannot tell", f"a change of {SMALLEST_EFFECT:.0%} would hide in the spread"
+    else:
+        verdict = "no difference"
+    return Comparison(job, before.metric, old, new, verdict, why or f"p = {p:.2g}", low, high, decides)
+
+
+def _too_little(before: Figure, after: Figure) -> str:
+    """Why nothing can be told of a measured figure; empty if something can."""
+    fewest = min(len(before.values), len(after.values))
+    if fewest < FEWEST_PROCESSES:
+        return f"{fewest} of {FEWEST_PROCESSES} processes"
+    seconds = [s for s in (before.seconds_in_a_pass, after.seconds_in_a_pass) if s is not None]
+    if seconds and min(seconds) < SHORTEST_S:
+        return f"shorter than {SHORTEST_S * 1000:g} ms"
+    return "" if min(before.values) > 0 else "nothing to compare with"
+
+
+def _chance(share: float, n: int) -> tuple[float, float]:
+    """Where a share of n samples lies but for once in a hundred times (Clopper, Pearson, 1934)."""
+    if not n:
+        return share, share
+    interval = stats.binomtest(round(share * n), n).proportion_ci(0.99, "exact")
+    return float(interval.low), float(interval.high)
+
+
+def _least_p(before: Figure, after: Figure) -> float:
+    """The smallest two-sided p-value that so many values can have: all of one side are larger."""
+    n, m = len(before.values), len(after.values)
+    return 2 / math.comb(n + m, n)
+
+
+def _holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted for having looked at all of them (Holm, 1979)."""
+    adjusted, running = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        running = max(running, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = running
+    return adjusted
+
+
+def _ratio_interval(before: Sequence[float], after: Sequence[float]) -> tuple[float, float]:
+    """Of the ratio of the medians, by percentile bootstrap over processes; the same data give the same interval."""
+    rng = np.random.default_rng(0)
+    old, new = (
+        np.median(rng.choice(np.array(values), (_RESAMPLINGS, len(values))), axis=1) for values in (before, after)
+    )
+    low, high = np.percentile(new / old, [2.5, 97.5])
+    return float(low), float(high)

@@ -1,0 +1,1 @@
+"""Comparing results folders."""
