@@ -30,15 +30,15 @@ def print_comparison(given: Sequence[str], form: str) -> int:
     if len(given) != 2:
         raise ConfigError(f"two results folders are compared, not {len(given)}: {' '.join(given)}")
     folders = [newest() if name == "-" else Path(name) for name in given]
-    unreadable, jobs = [], []
-    for folder in folders:
-        if not folder.is_dir():
-            raise PpbenchError(f"there is no folder {folder}")
-        try:
-            jobs.append(read_all(folder))
-        except PpbenchError as error:
-            unreadable.append(str(error))
-    compared = compare(*jobs) if not unreadable else compare([], [])
+    if missing := next((folder for folder in folders if not folder.is_dir()), None):
+        raise PpbenchError(f"there is no folder {missing}")
+    unreadable: list[str] = []
+    try:
+        before, after = (read_all(folder) for folder in folders)
+    except PpbenchError as error:
+        before, after = [], []
+        unreadable.append(str(error))
+    compared = compare(before, after)
     return _printed(compared, [str(folder) for folder in folders], form, unreadable)
 
 

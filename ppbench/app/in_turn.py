@@ -27,9 +27,9 @@ def measured_in_turn(other: str, overrides: Sequence[str], n_processes: int) -> 
     """
     sides: tuple[list[JobRecord], list[JobRecord]] = ([], [])
     with _command_of(other) as its_command, tempfile.TemporaryDirectory(prefix="ppbench-in-turn-") as folder:
-        commands = its_command, ([sys.executable, "-m", "ppbench"], {})
+        ours: tuple[list[str], dict[str, str]] = ([sys.executable, "-m", "ppbench"], {})
         for process in range(n_processes):
-            for side, (command, environment) in enumerate(commands):
+            for side, (command, environment) in enumerate((its_command, ours)):
                 results_dir = Path(folder) / str(side) / str(process)
                 arguments = ["run", "-m", *overrides, "measure.processes=1", f"results_dir={results_dir}"]
                 _run([*command, *arguments], environment)

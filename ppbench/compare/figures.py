@@ -72,7 +72,7 @@ def _kind(metric: str, bytes_kind: Kind) -> Kind | None:
 
 def _by_process(job: JobRecord) -> pd.DataFrame:
     """The job's row of the summary, as each set of processes alone would have it."""
-    processes = sorted({record.process for record in job.records if record.process is not None}) or [None]
+    processes = sorted({record.process for record in job.records if record.process is not None}) or [0]
     parts: list[dict[str, Any]] = [
         {"records": [record for record in job.records if record.process in (None, process)]} for process in processes
     ]

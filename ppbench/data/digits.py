@@ -57,7 +57,7 @@ class Digits(DatasetSource):
 
 @dataclass(frozen=True)
 class Digits28(Digits):
-    """The same in the size of MNIST's images, for networks and circuits that are made for it: every pixel nine times."""
+    """The same in the size of MNIST's images, for networks and circuits made for it: every pixel nine times."""
 
     name: ClassVar[str] = "digits_28"
     title: ClassVar[str] = "the same digits scaled up to 28x28, for what takes MNIST's images; no MNIST either"
