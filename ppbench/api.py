@@ -11,6 +11,7 @@ from ppbench.app.display import Quiet
 from ppbench.app.report import write_report
 from ppbench.app.results_dir import make, new_results_dir
 from ppbench.app.runner import prepare_jobs, run_job
+from ppbench.errors import ConfigError
 from ppbench.launch.wires import shut_wires
 from ppbench.records import tidy
 from ppbench.report.summary import summary
@@ -20,16 +21,19 @@ from ppbench.store import read_all
 def run(*overrides: str, results_dir: str | Path | None = None) -> pd.DataFrame:
     """Measure what `ppbench run` would with these overrides, sweeps and experiments included.
 
-    Returns the summary, one row per job; `results_dir` is as on the command line. Raises ConfigError or
-    UnavailableError before anything runs if a job is not configured well.
+    Returns the summary, one row per job; `results_dir` is as on the command line, but one for all jobs. Raises
+    ConfigError or UnavailableError before anything runs if a job is not configured well.
     """
     config.register()
     given = [*overrides, *([] if results_dir is None else [f"results_dir={config.quoted(str(results_dir))}"])]
-    with new_results_dir() as new:
+    with new_results_dir(given) as new:
         of_this_call = f"{config.NEW_RESULTS_DIR}={config.quoted(str(new))}"
         composed = config.compose_all([*config.readable(given), of_this_call]).jobs
         jobs = [config.to_job(one) for one in composed]
-        folder, resume = config.results_dir(composed[0]), config.resume(composed[0])
+        folders = {config.results_dir(one) for one in composed}
+        if len(folders) > 1:
+            raise ConfigError(f"results_dir is {len(folders)} folders, and one summary is returned: run once for each")
+        (folder,), resume = folders, config.resume(composed[0])
         make(folder)
         prepare_jobs([(job, folder, resume) for job in jobs], Quiet())
         try:

@@ -170,7 +170,19 @@ class JobRecord(pydantic.BaseModel):
             count = config[section].get(option)
             if not isinstance(count, int) or not 1 <= count < 2**63:
                 raise ValueError(f"{section}.{option} is {count!r}, which is no count")
+        for option in _OPTIONAL_COUNTS:
+            count = config["task"].get(option)
+            if count is not None and not (isinstance(count, int) and 1 <= count < 2**63):
+                raise ValueError(f"task.{option} is {count!r}, which is no count")
         return config
+
+    @pydantic.field_validator("id", "scheme")
+    @classmethod
+    def _names_no_other_folder(cls, name: str) -> str:
+        """Refuse what would lead out of the results folder: the two name the job's own."""
+        if "/" in name or "\0" in name:
+            raise ValueError(f"{name!r} is no name of a job's folder")
+        return name
 
     @property
     def folder(self) -> str:
@@ -185,6 +197,8 @@ _COUNTS = (
     ("measure", "repetitions"),
 )
 """Sections and options of a configuration."""
+_OPTIONAL_COUNTS = ("n_samples", "n_train_samples")
+"""Options of the section `task`; None stands for all."""
 
 
 def folder_name(scheme: str, job_id: str) -> str:

@@ -81,6 +81,10 @@ def _fault(plugin: type[Declared], name: str) -> str | None:
         return f"calls itself '{plugin.name}': the two must agree"
     if not issubclass(plugin, Plugin):
         return None
+    if taken := sorted(
+        name for name in vars(plugin).get("__annotations__", {}) if callable(getattr(Plugin, name, None))
+    ):
+        return f"has an option of the name that a method has: {', '.join(taken)}"
     try:
         json.dumps(plugin.defaults())
     except Exception as error:  # no dataclass, an option without a default or with one that no file can hold

@@ -30,7 +30,7 @@ def read_all(results_dir: Path) -> list[JobRecord]:
     A copy of a job is another one; of a job that is packed and has a folder too, the folder counts. Raises PpbenchError
     if there is none.
     """
-    jobs, faults = _jobs(results_dir)
+    jobs, _, faults = _jobs(results_dir)
     if not jobs and not faults:
         raise PpbenchError(f"{results_dir} holds no results: there is no */{JOB_FILE} in it")
     if not jobs:
@@ -56,7 +56,7 @@ def pack(results_dir: Path) -> int:
     What a job's folder holds beside, such as what was published, stays. Raises PpbenchError, with nothing removed, if
     a job cannot be read or a file cannot be written.
     """
-    jobs, faults = _jobs(results_dir)
+    jobs, folders, faults = _jobs(results_dir)
     if faults:
         raise PpbenchError(f"{results_dir} is not packed: {faults[0]}")
     if not jobs:
@@ -68,8 +68,7 @@ def pack(results_dir: Path) -> int:
     packed, faults = _packed(results_dir)
     if faults or packed != jobs:
         raise PpbenchError(f"{results_dir / PACKED_JOBS} does not read as what was packed; nothing is removed")
-    for job in jobs:
-        folder = results_dir / job.folder
+    for folder in folders:
         for name in (JOB_FILE, RECORDS_FILE):
             (folder / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # others are still there
@@ -77,8 +76,8 @@ def pack(results_dir: Path) -> int:
     return len(jobs)
 
 
-def _jobs(results_dir: Path) -> tuple[list[JobRecord], list[str]]:
-    """All that can be read, and a line for each other one."""
+def _jobs(results_dir: Path) -> tuple[list[JobRecord], list[Path], list[str]]:
+    """All that can be read, the folders of those that are not packed, and a line for each other one."""
     try:
         folders = sorted(path for path in results_dir.iterdir() if path.is_dir() and _has_job_file(path))
     except OSError as error:
@@ -100,7 +99,8 @@ def _jobs(results_dir: Path) -> tuple[list[JobRecord], list[str]]:
         by_id[job.id] = other if copy is folder else (folder, job)
         faults.append(f"{copy / JOB_FILE} is left out: {by_id[job.id][0].name} is the same job")
     jobs = {job.id: job for job in packed} | {job_id: job for job_id, (_, job) in by_id.items()}
-    return sorted(jobs.values(), key=lambda job: job.provenance.started_at), faults
+    in_order = sorted(jobs.values(), key=lambda job: job.provenance.started_at)
+    return in_order, [folder for folder, _ in by_id.values()], faults
 
 
 def _packed(results_dir: Path) -> tuple[list[JobRecord], list[str]]:

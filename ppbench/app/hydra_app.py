@@ -41,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
     if any(getattr(flags, name) for name in _OTHER_WORK):
         _through_hydra(flags)
         return 0
-    with new_results_dir() as folder:
+    with new_results_dir(flags.overrides) as folder:
         flags.overrides.append(f"{config.NEW_RESULTS_DIR}={config.quoted(str(folder))}")
         try:
             asked = _asked(flags)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import itertools
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ppbench.errors import PpbenchError
@@ -15,17 +14,23 @@ _PARENT = Path("results", "local")
 
 
 @contextlib.contextmanager
-def new_results_dir() -> Iterator[Path]:
-    """A folder that no other command has, named by the time; what is left empty goes away again.
+def new_results_dir(overrides: Sequence[str] = ()) -> Iterator[Path]:
+    """A folder that no other command has, named by the time; what this makes and leaves empty goes away again.
 
-    Raises PpbenchError if it cannot be made.
+    Of overrides that name a results folder nothing is made. Raises PpbenchError if it cannot be.
     """
-    folder = _reserved(datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
+    time = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    if any(override.startswith("results_dir=") for override in overrides):
+        yield _PARENT / time
+        return
+    lacking = [folder for folder in (_PARENT, *_PARENT.parents) if not folder.exists()]
+    folder = _reserved(time)
     try:
         yield folder
     finally:
         with contextlib.suppress(OSError):
-            os.removedirs(folder)
+            for made in (folder, *lacking):
+                made.rmdir()
 
 
 def newest() -> Path:

@@ -115,5 +115,5 @@ def sha256_of(*arrays: Array) -> str:
     """Hex digest of the contents of some arrays, concatenated."""
     digest = hashlib.sha256()
     for array in arrays:
-        digest.update(array.data)
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

@@ -40,8 +40,8 @@ class TaskOptions:
 
     def __post_init__(self) -> None:
         """Refuse counts below one."""
-        in_range("task.n_samples", 1 if self.n_samples is None else self.n_samples, 1)
-        in_range("task.n_train_samples", 1 if self.n_train_samples is None else self.n_train_samples, 1)
+        in_range("task.n_samples", 1 if self.n_samples is None else self.n_samples, 1, MOST)
+        in_range("task.n_train_samples", 1 if self.n_train_samples is None else self.n_train_samples, 1, MOST)
         in_range("task.batch_size", self.batch_size, 1, MOST)
         in_range("task.n_participants", self.n_participants, 1, MOST)
         in_range("task.participants_per_process", self.participants_per_process, 1, MOST)
@@ -81,8 +81,8 @@ class MeasureOptions:
         in_range("measure.warmup_batches", self.warmup_batches, 0, MOST)
         in_range("measure.repetitions", self.repetitions, 1, MOST)
         in_range("measure.processes", self.processes, 1, MOST)
-        in_range("measure.threads", self.threads, 1)
-        in_range("measure.view_batches", self.view_batches, 0)
+        in_range("measure.threads", self.threads, 1, MOST)
+        in_range("measure.view_batches", self.view_batches, 0, MOST)
         in_range("measure.memory_bytes", 1 if self.memory_bytes is None else self.memory_bytes, 1)
         in_range("measure.deadline_s", self.deadline_s, 1e-3, MOST)
         in_range("measure.prepare_deadline_s", self.prepare_deadline_s, 1e-3, MOST)

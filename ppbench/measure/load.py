@@ -159,6 +159,7 @@ def trained(model: Model, dataset: TrainingDataset, progress: Progress) -> Train
 
     def train() -> Any:
         network = model.train(dataset, progress)
+        _check_fits(model, network, dataset)
         _check_converged(model, network)
         try:
             Classifier(network)(unit(dataset.train.samples[:_N_TRIED], dataset.sample_max))
@@ -173,6 +174,19 @@ def _model(model: Model, key: Mapping[str, Any], entry: cache.Entry) -> TrainedM
     network = Network.from_tree(entry.content)
     _check_converged(model, network)
     return TrainedModel(model.name, network, key)
+
+
+def _check_fits(model: Model, network: Any, dataset: TrainingDataset) -> None:
+    """Raises ConfigError for what is no network from this data set's samples to its classes."""
+    if not isinstance(network, Network):
+        raise ConfigError(
+            f"model={model.name} trains a {type(network).__name__}: a ppbench.models.network.Network is due"
+        )
+    (n_outputs,) = network.shapes[-1]
+    if n_outputs != dataset.n_classes:
+        raise ConfigError(
+            f"model={model.name} has {n_outputs} outputs, and {dataset.name} has {dataset.n_classes} classes"
+        )
 
 
 def _check_converged(model: Model, network: Network) -> None:

@@ -40,6 +40,7 @@ def test_they_are_listed_with_what_is_wrong(ppbench: Ppbench) -> None:
     assert "has no attribute 'nothing')" in told
     assert "scheme 'broken_title' has no title" in told
     assert "scheme 'broken_option' has options that no configuration can hold" in told
+    assert "scheme 'broken_name' has an option of the name that a method has: options" in told
     assert f"scheme 'broken_why_not' cannot say whether it can run here ({RAISED})" in told
     (plaintext,) = (line for line in ended.stdout.splitlines() if line.startswith("plaintext "))
     assert plaintext.rstrip().endswith("yes")

@@ -14,6 +14,7 @@ import pytest
 from ppbench import cli, run
 from ppbench.app import config
 from ppbench.app.results_dir import new_results_dir
+from ppbench.errors import ConfigError
 
 SMALL = ("dataset=digits", "task.n_samples=20", "measure.repetitions=1", "measure.calibrate=false")
 MLP = ("model=mlp", *SMALL)
@@ -77,6 +78,32 @@ def test_two_commands_of_one_second_have_a_folder_each(tmp_path: Path) -> None:
         assert other.is_dir()
         assert one != other
     assert not (tmp_path / "results").exists()
+
+
+def test_a_folder_that_was_there_stays(tmp_path: Path) -> None:
+    (tmp_path / "results" / "local").mkdir(parents=True)
+    with pytest.raises(ConfigError):
+        run("scheme=no_such_scheme", *MLP)
+    assert (tmp_path / "results" / "local").is_dir()
+
+
+def test_who_names_a_folder_needs_no_other(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file")
+    assert run("scheme=local", *MLP, results_dir="here").status.tolist() == ["ok"]
+    assert cli.main(["run", "scheme=local", *MLP, "results_dir=here"]) == 0
+
+
+def test_from_python_one_call_has_one_folder() -> None:
+    with pytest.raises(ConfigError, match="results_dir is 2 folders"):
+        run("scheme=local", *MLP, "results_dir=here,there")
+
+
+@pytest.mark.parametrize(
+    "option", ["task.n_samples", "task.n_train_samples", "measure.threads", "measure.view_batches"]
+)
+def test_a_number_that_no_table_holds_is_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "scheme=local", *MLP, f"{option}={10**23}"]) == 2
+    assert option in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("launcher", ["ppbench", "joblib"])

@@ -62,9 +62,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     code = [block.content for block in blocks("python") if "class " in block.content]
     (source / "your_package").mkdir()
     (source / "your_package" / "__init__.py").write_text("\n\n".join(code))
-    project = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
-    project += '[project]\nname = "your-package"\nversion = "1.0"\n'
-    (source / "pyproject.toml").write_text(project + "\n".join(block.content for block in blocks("toml")))
+    (source / "pyproject.toml").write_text("\n".join(block.content for block in blocks("toml")))
     options = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--disable-pip-version-check"]
     command = [sys.executable, "-m", "pip", "install", *options, "--target", str(target), str(source)]
     subprocess.run(command, check=True, timeout=120)

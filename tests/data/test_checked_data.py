@@ -12,7 +12,7 @@ import pytest
 
 from ppbench import cache
 from ppbench.data.checks import checked
-from ppbench.data.dataset import Column, Dataset, DatasetSource, Split, TrainingDataset
+from ppbench.data.dataset import Column, Dataset, DatasetSource, Split, TrainingDataset, sha256_of
 from ppbench.measure import experiment
 from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.measure.load import model_key
@@ -171,11 +171,37 @@ class Overflowing(LeastSquares):
     name: ClassVar[str] = "overflowing"
 
     def train(self, dataset: TrainingDataset, progress: Any) -> Network:
-        huge = Linear(np.full((4, 4), 3e38, np.float32), np.zeros(4, np.float32))
-        return Network((4,), (huge, huge))
+        wide, narrow = (Linear(np.full((n, 4), 3e38, np.float32), np.zeros(n, np.float32)) for n in (4, 3))
+        return Network((4,), (wide, narrow))
 
 
 def test_a_model_whose_outputs_overflow_is_refused(tmp_path: Path) -> None:
     record = experiment.run(Job(Local(), Faulty(), Overflowing(), measure=FEW), tmp_path)
     due = "model=overflowing did not converge: its outputs are not finite; try another recipe"
     assert (record.status, record.reason) == ("failed", due)
+
+
+@dataclasses.dataclass(frozen=True)
+class Misfit(LeastSquares):
+    """What it trains is not for the data set's classes, or is no network."""
+
+    name: ClassVar[str] = "misfit"
+    outputs: int = 2
+
+    def train(self, dataset: TrainingDataset, progress: Any) -> Any:
+        return Network((4,), (Linear(np.ones((self.outputs, 4)), np.zeros(self.outputs)),)) if self.outputs else None
+
+
+@pytest.mark.parametrize(
+    ("outputs", "due"),
+    [(2, "model=misfit has 2 outputs, and"), (0, "model=misfit trains a NoneType")],
+)
+def test_a_model_that_does_not_fit_the_classes_is_refused(tmp_path: Path, outputs: int, due: str) -> None:
+    record = experiment.run(Job(Local(), Faulty(), Misfit(outputs=outputs), measure=FEW), tmp_path)
+    assert record.status == "failed"
+    assert due in record.reason
+
+
+def test_a_digest_is_of_any_array() -> None:
+    table = np.arange(12.0).reshape(4, 3)
+    assert sha256_of(table[:, :-1]) == sha256_of(table[:, :-1].copy())

@@ -107,6 +107,38 @@ def test_what_cannot_be_read_is_not_packed_and_nothing_is_lost(folder: Path) -> 
     assert files_of(folder) == before
 
 
+def test_a_job_in_a_renamed_folder_is_packed_and_its_folder_goes(folder: Path) -> None:
+    job = store.read_all(folder)[0]
+    (folder / job.folder).rename(folder / "renamed")
+    store.pack(folder)
+    assert job in store.read_all(folder)
+    assert not (folder / "renamed" / JOB_FILE).exists()
+
+
+@pytest.mark.parametrize("field", ["scheme", "id"])
+def test_a_job_that_names_another_folder_is_no_job(folder: Path, tmp_path: Path, field: str) -> None:
+    job = store.read_all(folder)[0]
+    other = Path(shutil.copytree(folder / job.folder, tmp_path / "other" / job.folder))
+    path = folder / job.folder / JOB_FILE
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps({**document, field: f"../other/{document[field]}"}))
+    with pytest.raises(PpbenchError, match="is no name of a job's folder"):
+        store.pack(folder)
+    assert (other / JOB_FILE).exists()
+
+
+def test_a_count_that_no_table_holds_makes_a_job_unreadable_and_no_folder(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = store.read_all(folder)[0]
+    path = folder / job.folder / JOB_FILE
+    document = json.loads(path.read_text())
+    document["config"]["task"]["n_samples"] = 10**23
+    path.write_text(json.dumps(document))
+    assert cli.main(["report", str(folder)]) == 0
+    assert "n_samples" in caplog.text
+
+
 def damage_line(folder: Path, jobs: list[JobRecord]) -> str:
     lines = (folder / PACKED_JOBS).read_text().splitlines(keepends=True)
     (folder / PACKED_JOBS).write_text("".join([lines[0][:40] + "\n", *lines[1:]]))

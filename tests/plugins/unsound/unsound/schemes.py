@@ -32,6 +32,13 @@ class WithoutDefault(Sound):
 
 
 @dataclasses.dataclass(frozen=True)
+class NamedAsAMethod(Sound):
+    name: ClassVar[str] = "broken_name"
+
+    options: int = 3  # type: ignore[assignment]
+
+
+@dataclasses.dataclass(frozen=True)
 class CannotSayWhy(Sound):
     name: ClassVar[str] = "broken_why_not"
 
