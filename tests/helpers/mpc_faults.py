@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import threading
+import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
-
-import numpy as np
 
 from ppbench.bundle import Tree
 from ppbench.party import Party, role_of
@@ -17,10 +17,12 @@ from schemes.mpc import Mpc, scheme
 
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 LAST_BATCH = 1
+_AT_ONCE_S = 0.3
+"""In which the dealer has heard it."""
 
 
 class _Faulty(Role["FaultyMpc"]):
-    """In setup a party does it to itself; the dealer, which knows no batches, has it done by the coordinator."""
+    """A party does it to itself; the dealer, which knows no batches, when the coordinator says so."""
 
     def maybe_fail(self, party: Party, stage: str) -> None:
         if (self.scheme.victim, self.scheme.stage) == (role_of(party.name), stage):
@@ -42,13 +44,13 @@ class Coordinator(_Faulty, scheme.Coordinator):
     def setup(self, party: Party, artifacts: Tree) -> None:
         self.maybe_fail(party, "setup")
         super().setup(party, artifacts)
-        self.dealer = int(party.to("dealer").receive("process"))
 
     def online(self, party: Party, batch: Batch) -> None:
         if batch.index == LAST_BATCH:
             self.maybe_fail(party, "online")
             if (self.scheme.victim, self.scheme.stage) == ("dealer", "online"):
-                os.kill(self.dealer, SIGNALS[self.scheme.fault])
+                party.to("dealer").send("fail")
+                time.sleep(_AT_ONCE_S)
         super().online(party, batch)
 
 
@@ -56,7 +58,13 @@ class Dealer(_Faulty, scheme.Dealer):
     def setup(self, party: Party, artifacts: Tree) -> None:
         self.maybe_fail(party, "setup")
         super().setup(party, artifacts)
-        party.coordinator.send("process", np.int64(os.getpid()))
+        if (self.scheme.victim, self.scheme.stage) == ("dealer", "online"):
+            # It serves over its engine's sockets: the channel is free.
+            threading.Thread(target=self._await_word, args=(party,), daemon=True).start()
+
+    def _await_word(self, party: Party) -> None:
+        party.coordinator.receive_many("fail")
+        self.maybe_fail(party, "online")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -94,7 +94,8 @@ def test_a_job_that_fails_for_want_of_those_that_dropped_out_says_so(tmp_path: P
     scheme = DropsOut("leave", victims=(1,), patient=False)
     record = attempt(scheme, tmp_path, wire="memory", n_participants=3, n_samples=6)
     assert record.reason.startswith("coordinator failed in train: nothing usable came from participant-1")
-    assert record.dropouts == ["participant-1 dropped out in train: it left"]
+    # The last one may find the coordinator gone before it has sent all.
+    assert record.dropouts[0] == "participant-1 dropped out in train: it left"
 
 
 class Told(Quiet):
