@@ -47,15 +47,15 @@ class Socket:
 
 def cpu_s(pid: int) -> float:
     """CPU seconds of a process, of those children that it has waited for, and of its living descendants."""
-    spent_s = _cpu_s(pid)
+    spent_s = without_living_cpu_s(pid)
     for child in descendants(pid):
         with contextlib.suppress(OSError):  # ended meanwhile
-            spent_s += _cpu_s(child)
+            spent_s += without_living_cpu_s(child)
     return spent_s
 
 
-def _cpu_s(pid: int) -> float:
-    """Without those that live."""
+def without_living_cpu_s(pid: int) -> float:
+    """CPU seconds of a process and of those children that it has waited for."""
     # The name of the process may hold anything.
     fields = (_PROCESSES / str(pid) / "stat").read_text().rpartition(")")[2].split()
     of_children = sum(map(int, fields[_CHILDREN]))

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from ppbench.launch import outside
+
 _PROC = Path("/proc")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-# Fields of /proc/PID/stat behind the name, which may hold anything: proc(5) counts from 1, and two come before.
-_WAITED_FOR = slice(13, 15)
 
 
 def children_cpu_s(leaders: Collection[int]) -> dict[int, float]:
@@ -24,15 +22,8 @@ def children_cpu_s(leaders: Collection[int]) -> dict[int, float]:
     for leader, pid in _members(leaders):
         if pid != leader:
             with contextlib.suppress(OSError, ValueError):
-                used[leader] += _cpu_s(pid)
+                used[leader] += outside.without_living_cpu_s(pid)
     return used
-
-
-def _cpu_s(pid: int) -> float:
-    """Of a process, and of its children that were waited for. Raises OSError or ValueError if it is gone."""
-    waited_for = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[_WAITED_FOR]
-    # clock_getcpuclockid(3), which Python has for threads alone: the clock counts finer than the ticks in /proc.
-    return time.clock_gettime(~pid << 3 | 2) + sum(map(int, waited_for)) * _TICK_S
 
 
 def resident_bytes(leaders: Collection[int]) -> dict[int, int]:
