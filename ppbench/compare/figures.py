@@ -20,7 +20,7 @@ so many; `measured`: with a machine's clocks and memory."""
 NEARLY = 0.01
 """How far bytes may move that the scheme's card does not call deterministic."""
 
-_COUNTED = ("rounds", "messages", "epsilon", "delta")
+_COUNTED = ("rounds", "setup_rounds", "train_rounds", "messages", "epsilon", "delta")
 _SHARES = ("accuracy",)
 
 
