@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -33,6 +34,11 @@ class Figure:
     values: tuple[float, ...]
     n_answers: int
     """How many samples a pass answers."""
+
+    @property
+    def middle(self) -> float:
+        """The median over processes."""
+        return statistics.median(self.values)
 
     @property
     def larger_is_worse(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import statistics
 from collections.abc import Sequence
 from typing import Literal
 
@@ -58,7 +57,7 @@ class Comparison:
 
 def counted(job: str, before: Figure, after: Figure) -> Comparison:
     """Of a figure that does not depend on the machine."""
-    old, new = statistics.median(before.values), statistics.median(after.values)
+    old, new = before.middle, after.middle
     if before.kind == "share":
         low, high = _chance(old, before.n_answers)
         same, why = low <= new <= high, f"by chance {low:.2%} to {high:.2%} of {before.n_answers:,}"
@@ -86,29 +85,21 @@ def measured(pairs: Sequence[tuple[str, Figure, Figure]], decides: bool) -> list
 def on_two_machines(pairs: Sequence[tuple[str, Figure, Figure]]) -> list[Comparison]:
     """Of figures by the clocks of two machines nothing can be told."""
     return [
-        Comparison(
-            job,
-            before.metric,
-            statistics.median(before.values),
-            statistics.median(after.values),
-            "cannot tell",
-            "another machine",
-            decides=False,
-        )
+        Comparison(job, before.metric, before.middle, after.middle, "cannot tell", "another machine", decides=False)
         for job, before, after in pairs
     ]
 
 
 def gone(job: str, before: Figure) -> Comparison:
     """Of a figure that only the first folder has."""
-    return Comparison(job, before.metric, statistics.median(before.values), None, "cannot tell", "not measured after")
+    return Comparison(job, before.metric, before.middle, None, "cannot tell", "not measured after")
 
 
 def _measured_one(
     pair: tuple[str, Figure, Figure], why: str, p: float | None, reachable: float | None, decides: bool
 ) -> Comparison:
     job, before, after = pair
-    old, new = statistics.median(before.values), statistics.median(after.values)
+    old, new = before.middle, after.middle
     if p is None or reachable is None:
         return Comparison(job, before.metric, old, new, "cannot tell", why, decides=decides)
     low, high = _ratio_interval(before.values, after.values)
