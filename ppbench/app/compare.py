@@ -49,23 +49,26 @@ def print_in_turn(other: str, overrides: Sequence[str], n_processes: int, form: 
     """
     in_range("--processes", n_processes, 1)
     compared = compare(*measured_in_turn(other, overrides, n_processes), in_turn=True)
-    return _printed(compared, [other, "this version"], form, [])
+    # What was measured for this is kept nowhere else.
+    return _printed(compared, [other, "this version"], form, [], everything=True)
 
 
-def _printed(compared: Compared, sides: Sequence[str], form: str, unreadable: Sequence[str]) -> int:
+def _printed(
+    compared: Compared, sides: Sequence[str], form: str, unreadable: Sequence[str], everything: bool = False
+) -> int:
     if form == "json":
         print(json.dumps(_document(compared, sides, unreadable), indent=1, allow_nan=False))
     else:
-        print("\n".join([*unreadable, *_lines(compared, sides)]))
+        print("\n".join([*unreadable, *_lines(compared, sides, everything)]))
     return STATUS[compared.outcome]
 
 
-def _lines(compared: Compared, sides: Sequence[str]) -> Iterator[str]:
-    """What differs, as a table; of the rest, how much there is."""
-    differing = [one for one in compared.comparisons if one.verdict in ("better", "worse")]
-    differing.sort(key=lambda one: (not one.is_regression, one.verdict == "better"))
-    if differing:
-        yield from markdown_table(_HEADER, [_row(one) for one in differing], _N_TEXT_COLUMNS)
+def _lines(compared: Compared, sides: Sequence[str], everything: bool) -> Iterator[str]:
+    """What differs, or everything, as a table; of the rest, how much there is."""
+    shown = [one for one in compared.comparisons if everything or one.verdict in ("better", "worse")]
+    shown.sort(key=lambda one: (not one.is_regression, one.verdict != "worse", one.verdict != "better"))
+    if shown:
+        yield from markdown_table(_HEADER, [_row(one) for one in shown], _N_TEXT_COLUMNS)
         yield ""
     for job, why in compared.failed.items():
         yield f"- {job}: measured before, now {why}"
