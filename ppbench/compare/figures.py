@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import statistics
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
@@ -27,7 +27,10 @@ _SHARES = ("accuracy",)
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """One column of the summary, for one job: a value for each set of processes that measured it."""
+    """One column of the summary, for one job: a value for each set of processes that measured it.
+
+    What happened once for all of them, as the training of a model, has one value.
+    """
 
     metric: str
     kind: Kind
@@ -55,12 +58,12 @@ class Figure:
 
 def figures(job: JobRecord) -> Iterator[Figure]:
     """All figures of a measured job that are to be compared."""
-    table = _by_process(job)
+    table, once = _by_process(job), _summary(job, None)
     bytes_kind: Kind = "exact" if _moves_the_same_bytes(job) else "near"
     n_answers = int(table["n_samples"].iloc[0]) if table["n_samples"].notna().any() else 0
     for metric in NUMBERS:
         kind = _kind(metric, bytes_kind)
-        values = tuple(float(value) for value in table[metric].dropna())
+        values = tuple(float(value) for value in (once if once[metric].notna().any() else table)[metric].dropna())
         if kind and values:
             yield Figure(metric, kind, values, n_answers)
 
@@ -79,10 +82,13 @@ def _kind(metric: str, bytes_kind: Kind) -> Kind | None:
 def _by_process(job: JobRecord) -> pd.DataFrame:
     """The job's row of the summary, as each set of processes alone would have it."""
     processes = sorted({record.process for record in job.records if record.process is not None}) or [0]
-    parts: list[dict[str, Any]] = [
-        {"records": [record for record in job.records if record.process in (None, process)]} for process in processes
-    ]
-    return summary([job.model_copy(update=part) for part in parts])
+    return pd.concat([_summary(job, process) for process in processes])
+
+
+def _summary(job: JobRecord, process: int | None) -> pd.DataFrame:
+    """The job's row from what one set of processes measured, and from what was measured once for all."""
+    records = [record for record in job.records if record.process in (None, process)]
+    return summary([job.model_copy(update={"records": records})])
 
 
 def _moves_the_same_bytes(job: JobRecord) -> bool:

@@ -224,6 +224,15 @@ def test_seconds_of_two_machines_cannot_be_told_apart(jobs: list[JobRecord]) -> 
     assert cpu(compare(before, moved, in_turn=True)).why == "another machine"
 
 
+def test_what_happened_once_for_all_processes_is_one_value(jobs: list[JobRecord]) -> None:
+    rng = np.random.default_rng(3)
+    before = [with_processes(jobs[0], N_PROCESSES, 1.0, rng)]
+    dearer = [changed(before[0], lambda record: record.value * (2 if record.stage == "model" else 1))]
+    compared = compare(before, dearer, in_turn=True)
+    (model,) = [one for one in compared.comparisons if one.metric == "model_cpu_s"]
+    assert (model.verdict, model.why) == ("cannot tell", "1 of 5 processes")
+
+
 def test_where_nothing_differs_hardly_ever_is_something_found(jobs: list[JobRecord]) -> None:
     rng = np.random.default_rng(2)
     found = 0
