@@ -1,7 +1,8 @@
 """A party's process as the kernel shows it to who started it: nothing that a party does to itself bends it.
 
 Linux alone, from `/proc` and the process's CPU clock; a process that has ended raises OSError. Descendants are those
-that still have their parents.
+that still have their parents: whoever lives on without one is a child of the party, which is made a subreaper
+(`ppbench.launch.confine`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 """What the kernel rounds the CPU time of children to, down."""
 
 _PROCESSES = Path("/proc")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _CHILDREN = slice(13, 15)
 """User and system time of children, in `/proc/PID/stat` behind the name."""
 _SOCKET = "socket:["
@@ -47,14 +49,22 @@ class Socket:
 
 def cpu_s(pid: int) -> float:
     """CPU seconds of a process, of those children that it has waited for, and of its living descendants."""
-    spent_s = without_living_cpu_s(pid)
+    return _without_living_cpu_s(pid) + descendants_cpu_s(pid)
+
+
+def descendants_cpu_s(pid: int) -> float:
+    """CPU seconds of the living descendants of a process, and of those children that they have waited for.
+
+    When somebody waits for such a process, its seconds are the waiting process's, and no longer here.
+    """
+    spent_s = 0.0
     for child in descendants(pid):
-        with contextlib.suppress(OSError):  # ended meanwhile
-            spent_s += without_living_cpu_s(child)
+        with contextlib.suppress(OSError, ValueError):  # ended meanwhile
+            spent_s += _without_living_cpu_s(child)
     return spent_s
 
 
-def without_living_cpu_s(pid: int) -> float:
+def _without_living_cpu_s(pid: int) -> float:
     """CPU seconds of a process and of those children that it has waited for."""
     # The name of the process may hold anything.
     fields = (_PROCESSES / str(pid) / "stat").read_text().rpartition(")")[2].split()
@@ -76,6 +86,15 @@ def descendants(pid: int) -> list[int]:
 def peak_rss_bytes(pid: int) -> int:
     """Peak resident memory of the process, since it was last reset."""
     return status_bytes("VmHWM:", pid) or 0
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident memory of a process and its descendants; what they share counts once for each. 0 if it has ended."""
+    held = 0
+    for process in (pid, *descendants(pid)):
+        with contextlib.suppress(OSError, ValueError, IndexError):  # ended meanwhile
+            held += int((_PROCESSES / str(process) / "statm").read_text().split()[1]) * _PAGE_BYTES
+    return held
 
 
 def socket_names(pid: int) -> set[int]:
