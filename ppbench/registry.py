@@ -41,7 +41,7 @@ class Registry(Generic[P]):
             raise unknown(self.what, name, declared)
         entry, *others = declared[name]
         if others:
-            places = " and ".join(map(_place, declared[name]))
+            places = " and ".join(sorted(map(_place, declared[name])))
             raise UnavailableError(f"{self.what} '{name}' is declared by {places}: uninstall all but one, or rename it")
         try:
             plugin = entry.load()

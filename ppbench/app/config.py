@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -58,13 +59,15 @@ class PluginConfigs(SearchPathPlugin):
 
 
 def choices_of(group: str) -> dict[str, str]:
-    """The named choices that configuration files add to a group -> the first line of each file's comment."""
-    found = {}
-    for name, path in profiles.files_of(group).items():
-        lines = [line.lstrip("# ") for line in path.read_text().splitlines() if line.startswith("# ")]
-        comments = [line for line in lines if not line.startswith("@")]
-        found[name] = comments[0] if comments else ""
-    return found
+    """The named choices that configuration files add to a group -> the first sentence of each file's comment."""
+    return {name: _first_sentence(path) for name, path in profiles.files_of(group).items()}
+
+
+def _first_sentence(path: Path) -> str:
+    lines = itertools.takewhile(lambda line: line.startswith("#"), path.read_text().splitlines())
+    comment = " ".join(line.lstrip("# ") for line in lines if not line.startswith("# @"))
+    sentence, end, _ = comment.partition(". ")
+    return sentence + end.strip()
 
 
 def register() -> None:

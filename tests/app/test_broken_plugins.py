@@ -50,7 +50,7 @@ def test_they_are_listed_with_what_is_wrong(ppbench: Ppbench) -> None:
     assert TWICE in told
     lines = {line.split()[0]: line for line in ended.stdout.splitlines() if line.strip()}
     assert lines["obfnet1"].rstrip().endswith("yes")
-    assert f"cannot say whether it can run here ({RAISED})" in lines["broken_choice"]
+    assert "scheme 'broken_choice' cannot say whether it can run here" in lines["broken_choice"]
     (plaintext,) = (line for line in ended.stdout.splitlines() if line.startswith("plaintext "))
     assert plaintext.rstrip().endswith("yes")
 
