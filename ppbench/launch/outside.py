@@ -8,14 +8,18 @@ that still have their parents: whoever lives on without one is a child of the pa
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
+import errno
 import os
 import socket
 import time
 from collections.abc import Iterator, Set
 from pathlib import Path
 
+from ppbench.launch.reports import CountedConnection
 from ppbench.meter import status_bytes
+from ppbench.wire import engine
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 """What the kernel rounds the CPU time of children to, down."""
@@ -25,7 +29,10 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _CHILDREN = slice(13, 15)
 """User and system time of children, in `/proc/PID/stat` behind the name."""
 _SOCKET = "socket:["
+_PIDFD_GETFD = 438
+"""On every architecture."""
 _LISTENS, _CONNECTED = "0A", "01"
+_ENDED = (FileNotFoundError, ProcessLookupError)
 _TABLES = ("tcp", "tcp6", "udp", "udp6", "raw", "raw6", "unix")
 
 
@@ -98,20 +105,57 @@ def resident_bytes(pid: int) -> int:
 
 
 def socket_names(pid: int) -> set[int]:
-    """The inodes of all sockets that a process and its descendants hold."""
+    """The inodes of all sockets that a process and its descendants hold.
+
+    Raises PermissionError where one of them does not let itself be looked at.
+    """
     held = set(_held(pid))
     for child in descendants(pid):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(*_ENDED):
             held |= set(_held(child))
     return held
 
 
-def _held(pid: int) -> Iterator[int]:
+def payload(pid: int) -> list[CountedConnection]:
+    """What the kernel has counted of each TCP connection that a process and its descendants hold, once each.
+
+    Raises OSError where the kernel hands out no sockets of another process: it takes the right to trace it, and Linux
+    5.6.
+    """
+    counted: dict[int, CountedConnection] = {}
+    for process in (pid, *descendants(pid)):
+        handle = os.pidfd_open(process)
+        try:
+            for inode, descriptor in _held(process).items():
+                if inode not in counted and (found := _counted(handle, descriptor)):
+                    counted[inode] = found
+        finally:
+            os.close(handle)
+    return list(counted.values())
+
+
+def _counted(process: int, descriptor: int) -> CountedConnection | None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    ours = libc.syscall(_PIDFD_GETFD, *map(ctypes.c_int, (process, descriptor, 0)))
+    if ours < 0:
+        number = ctypes.get_errno()
+        if number == errno.EBADF:
+            return None  # closed meanwhile
+        raise OSError(number, f"pidfd_getfd: {os.strerror(number)}")
+    with socket.socket(fileno=ours) as sock:
+        told = engine.payload_of(sock)
+    return told and CountedConnection(**told)
+
+
+def _held(pid: int) -> dict[int, int]:
+    """The inode of each socket that a process holds -> a descriptor of it."""
+    held = {}
     for link in (_PROCESSES / str(pid) / "fd").iterdir():
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
             target = os.readlink(link)
             if target.startswith(_SOCKET):
-                yield int(target[len(_SOCKET) : -1])
+                held[int(target[len(_SOCKET) : -1])] = int(link.name)
+    return held
 
 
 def sockets(pid: int, inodes: Set[int]) -> list[Socket]:
