@@ -193,6 +193,7 @@ class Parties:
         before: Mapping[str, Counts] = {}
         wrong: tuple[str, str] | None = None
         while True:
+            self._witness.counts_begin()
             told = self._ask("count", dict.fromkeys(self.living))
             counts = {name: Counts.from_tree(tree) for name, tree in told.items()}
             behind = self._is_behind(counts)
