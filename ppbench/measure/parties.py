@@ -333,7 +333,7 @@ class Parties:
         for name, n_bytes in held.items():
             if self._memory_bytes is not None and n_bytes > self._memory_bytes and name not in self.dropped:
                 raise JobFailed(
-                    f"{name} held {size(n_bytes)} in {self._stage}, "
+                    f"{', '.join(self._group_of(name))} held {size(n_bytes)} in {self._stage}, "
                     f"more than the {size(self._memory_bytes)} of measure.memory_bytes"
                 )
 
