@@ -38,7 +38,7 @@ from tests.helpers.ends import admitted
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a second loopback address")
 CHANGED = "was changed, replayed, left out, reordered or put in on its way"
 N_IDLE = 100
-N_STRANGERS = 5_000
+N_STRANGERS = 10_000
 
 
 @contextlib.contextmanager
