@@ -16,10 +16,17 @@ __version__ = "0.3.0"
 __all__ = ["__version__", "load_records", "load_summary", "run"]
 
 
+_FUNCTIONS = ("load_records", "load_summary", "run")
+
+
 def __getattr__(name: str) -> Any:
     # A party on a device imports this package with numpy alone: what needs more is loaded when it is used.
-    if name in ("load_records", "load_summary", "run"):
+    if name in _FUNCTIONS:
         from ppbench import api
 
         return getattr(api, name)
     raise AttributeError(f"module 'ppbench' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_FUNCTIONS})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+from omegaconf import DictConfig
 
 from ppbench.app import config
 from ppbench.app.display import Quiet
@@ -26,9 +27,12 @@ def run(*overrides: str, results_dir: str | Path | None = None) -> pd.DataFrame:
     """
     config.register()
     given = [*overrides, *([] if results_dir is None else [f"results_dir={config.quoted(str(results_dir))}"])]
-    with new_results_dir(given) as new:
-        of_this_call = f"{config.NEW_RESULTS_DIR}={config.quoted(str(new))}"
-        composed = config.compose_all([*config.readable(given), of_this_call]).jobs
+    readable = config.readable(given)
+
+    def composed_with(folder: Path) -> list[DictConfig]:
+        return config.compose_all([*readable, config.new_results_dir_override(folder)]).jobs
+
+    with new_results_dir(composed_with, lambda jobs: map(config.results_dir, jobs)) as composed:
         jobs = [config.to_job(one) for one in composed]
         folders = {config.results_dir(one) for one in composed}
         if len(folders) > 1:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from ppbench import __version__
 from ppbench.app.display import DEBUG, complain
 from ppbench.app.streams import make_tolerant
 from ppbench.errors import PpbenchError
@@ -102,6 +103,7 @@ def _parsed(given: list[str]) -> tuple[argparse.Namespace, list[str]]:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--debug", action="store_true", help=f"show tracebacks (as {DEBUG}=1 in the environment does)")
+    parser.add_argument("--version", action="version", version=f"ppbench {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in _COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text, add_help=name != "run")

@@ -43,6 +43,7 @@ class Party:
         view: View | None,
         own_process: bool,
         hosts: Mapping[str, str],
+        opens_sockets: bool = False,
     ) -> None:
         self.name = name
         self.task = task
@@ -62,6 +63,7 @@ class Party:
         self.uses_engine = False
         self._own_process = own_process
         self._hosts = hosts
+        self._opens_sockets = opens_sockets
         self.released = False
         self._batch: Batch | None = None
         self._owner: str | None = None
@@ -198,8 +200,10 @@ class Party:
 
         The engine of the party named `listener` is to listen there, or, without a name, that of the first by name.
         From then on all TCP connections of this process that are not channels are counted as the engine's.
-        Raises UnavailableError where they cannot be.
+        Raises ConfigError for a role that does not say `opens_sockets`, UnavailableError where they cannot be counted.
         """
+        if not self._opens_sockets:
+            raise ConfigError(f"{self.name} has an engine, and its role does not say opens_sockets = True")
         if not self._own_process:
             raise UnavailableError(
                 "an engine's sockets can be told from others' only in a process of its own: wire=tcp"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
+from ppbench import options
 from ppbench.data.dataset import DatasetSource
 from ppbench.errors import UnavailableError, told, unknown
 from ppbench.models.model import Model
@@ -31,30 +33,34 @@ class Registry(Generic[P]):
     def load(self, name: str) -> type[P]:
         """The plugin's class, even when what it requires is not installed.
 
-        Raises ConfigError for an unknown name, UnavailableError if the plugin cannot be imported or is not one.
+        Raises ConfigError for an unknown name, UnavailableError if the plugin cannot be imported or is not one, and if
+        several packages declare one of this name.
         """
         declared = self._declared()
         if name not in declared:
             raise unknown(self.what, name, declared)
+        entry, *others = declared[name]
+        if others:
+            places = " and ".join(sorted(map(_place, declared[name])))
+            raise UnavailableError(f"{self.what} '{name}' is declared by {places}: uninstall all but one, or rename it")
         try:
-            plugin = declared[name].load()
+            plugin = entry.load()
         except (Exception, SystemExit) as error:
             raise UnavailableError(f"{self.what} '{name}' cannot be imported ({told(error)})") from error
         if not (isinstance(plugin, type) and issubclass(plugin, self.base)):
-            raise UnavailableError(f"{self.what} '{name}': {declared[name].value} is no {self.base.__name__}")
+            raise UnavailableError(f"{self.what} '{name}': {entry.value} is no {self.base.__name__}")
         if fault := _fault(plugin, name):
             raise UnavailableError(f"{self.what} '{name}' {fault}")
         return plugin
 
     def declared_by(self, plugin: type[Declared]) -> tuple[str, str] | None:
         """Name and version of the distribution that declares the plugin; None if none does."""
-        entry = self._declared().get(plugin.name)
-        try:
-            if entry is None or entry.dist is None or entry.load() is not plugin:
-                return None
-        except (Exception, SystemExit):  # another plugin of the same name may raise anything
-            return None
-        return entry.dist.name, entry.dist.version
+        for entry in self._declared().get(plugin.name, ()):
+            # Another plugin of the same name may raise anything.
+            with contextlib.suppress(Exception, SystemExit):
+                if entry.dist is not None and entry.load() is plugin:
+                    return entry.dist.name, entry.dist.version
+        return None
 
     def why_not(self, name: str) -> str | None:
         """None if the plugin can run here, else the reason, with the line that installs what is missing."""
@@ -67,8 +73,16 @@ class Registry(Generic[P]):
         return reason and f"{self.what} {reason}"
 
     @functools.lru_cache(maxsize=1)  # noqa: B019 - a registry lives as long as the process
-    def _declared(self) -> dict[str, EntryPoint]:
-        return {entry.name: entry for entry in entry_points(group=self.group)}
+    def _declared(self) -> dict[str, list[EntryPoint]]:
+        """Name -> who declares it, each place once."""
+        found: dict[str, dict[str, EntryPoint]] = {}
+        for entry in entry_points(group=self.group):
+            found.setdefault(entry.name, {}).setdefault(entry.value, entry)
+        return {name: list(entries.values()) for name, entries in found.items()}
+
+
+def _place(entry: EntryPoint) -> str:
+    return f"{entry.value} of {entry.dist.name}" if entry.dist else entry.value
 
 
 def _fault(plugin: type[Declared], name: str) -> str | None:
@@ -87,8 +101,11 @@ def _fault(plugin: type[Declared], name: str) -> str | None:
         return f"has an option of the name that a method has: {', '.join(taken)}"
     try:
         json.dumps(plugin.defaults())
+        untypable = options.untypable(plugin)
     except Exception as error:  # no dataclass, an option without a default or with one that no file can hold
         return f"has options that no configuration can hold ({told(error)})"
+    if untypable:
+        return f"declares {', '.join(untypable)} as none of what an option may be: {options.ALLOWED}"
     return None
 
 

@@ -276,6 +276,8 @@ class Role(Generic[S]):
 
     on_critical_path: ClassVar[bool] = True
     """False for a dealer: its traffic is counted apart and makes no rounds."""
+    opens_sockets: ClassVar[bool] = False
+    """True for a role whose engine opens sockets of its own, where `Party.engine` says; no other opens one at all."""
 
     def __init__(self, scheme: S) -> None:
         """No stage is charged for what is imported here; there is no party yet to work with."""

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ppbench.app.config import choices_of
+from ppbench.app import config
 from ppbench.errors import UnavailableError
 from ppbench.launch.wires import WIRES
 from ppbench.registry import REGISTRIES, Registry
@@ -21,10 +21,14 @@ _PROFILES = ("link", "device", "experiment")
 def print_catalogue() -> None:
     """Print all plugins, and the named choices that configuration files add."""
     console = Console(width=None if Console().is_terminal else 160)
-    for registry in (*REGISTRIES, WIRES):
-        _print(console, registry.what, [*_plugins(registry), *_named(registry.what)])
+    config.register()
+    for registry in REGISTRIES:
+        why_not = config.why_not(registry.what)
+        named = ((name, told, why_not[name] or "yes") for name, told in config.choices_of(registry.what).items())
+        _print(console, registry.what, [*_plugins(registry), *named])
+    _print(console, WIRES.what, list(_plugins(WIRES)))
     for what in _PROFILES:
-        _print(console, what, list(_named(what)))
+        _print(console, what, [(name, told, "") for name, told in config.choices_of(what).items()])
 
 
 def _print(console: Console, what: str, rows: list[tuple[str, str, str]]) -> None:
@@ -44,8 +48,3 @@ def _plugins(registry: Registry[Any]) -> Iterator[tuple[str, str, str]]:
         except UnavailableError:
             title = ""
         yield name, title, registry.why_not(name) or "yes"
-
-
-def _named(group: str) -> Iterator[tuple[str, str, str]]:
-    for name, comment in choices_of(group).items():
-        yield name, comment, ""

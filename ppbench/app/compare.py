@@ -11,15 +11,18 @@ from pathlib import Path
 from ppbench import units
 from ppbench.app.in_turn import measured_in_turn
 from ppbench.app.results_dir import newest
+from ppbench.compare.figures import unit_of
 from ppbench.compare.folders import Compared, Outcome, compare
 from ppbench.compare.judge import Comparison
 from ppbench.errors import ConfigError, PpbenchError, in_range
+from ppbench.records import JobRecord
 from ppbench.report.table import markdown_table
 from ppbench.store import read_all
 
 STATUS: dict[Outcome, int] = {"no regression": 0, "regression": 1, "not comparable": 5, "nothing compared": 6}
 _HEADER = ("job", "figure", "before", "after", "ratio", "verdict", "why")
 _N_TEXT_COLUMNS = 2
+_WRITTEN = {"share": units.percent, "bytes": units.size, "s": units.seconds}
 
 
 def print_comparison(given: Sequence[str], form: str) -> int:
@@ -33,13 +36,18 @@ def print_comparison(given: Sequence[str], form: str) -> int:
     if missing := next((folder for folder in folders if not folder.is_dir()), None):
         raise PpbenchError(f"there is no folder {missing}")
     unreadable: list[str] = []
-    try:
-        before, after = (read_all(folder) for folder in folders)
-    except PpbenchError as error:
-        before, after = [], []
-        unreadable.append(str(error))
+    before, after = (_readable(folder, unreadable) for folder in folders)
     compared = compare(before, after)
     return _printed(compared, [str(folder) for folder in folders], form, unreadable)
+
+
+def _readable(folder: Path, unreadable: list[str]) -> list[JobRecord]:
+    """The jobs of a folder; why there are none is added to what cannot be read."""
+    try:
+        return read_all(folder)
+    except PpbenchError as error:
+        unreadable.append(str(error))
+        return []
 
 
 def print_in_turn(other: str, overrides: Sequence[str], n_processes: int, form: str) -> int:
@@ -72,6 +80,8 @@ def _lines(compared: Compared, sides: Sequence[str], everything: bool) -> Iterat
         yield ""
     for job, why in compared.failed.items():
         yield f"- {job}: measured before, now {why}"
+    for job, why in compared.not_before.items():
+        yield f"- {job}: not measured before: {why}"
     for title, names in (
         (f"only in {sides[0]}", compared.only_before),
         (f"only in {sides[1]}", compared.only_after),
@@ -95,11 +105,8 @@ def _row(one: Comparison) -> list[str]:
 
 
 def _shown(metric: str, value: float | None) -> str:
-    words = metric.split("_")
-    if metric == "accuracy":
-        return units.percent(value)
-    show = units.size if "bytes" in words else units.seconds if "s" in words else units.number
-    return show(value)
+    unit = unit_of(metric)
+    return _WRITTEN[unit](value) if unit else units.number(value)
 
 
 def _document(compared: Compared, sides: Sequence[str], unreadable: Sequence[str]) -> dict[str, object]:
@@ -110,6 +117,7 @@ def _document(compared: Compared, sides: Sequence[str], unreadable: Sequence[str
         "unreadable": unreadable,
         "comparisons": [dataclasses.asdict(one) | {"ratio": one.ratio} for one in compared.comparisons],
         "failed": dict(compared.failed),
+        "not_before": dict(compared.not_before),
         "only_before": compared.only_before,
         "only_after": compared.only_after,
         "other_data": compared.other_data,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,7 +31,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ppbench import profiles
 from ppbench.app.sweep import expand
-from ppbench.errors import ConfigError, UnavailableError, unknown
+from ppbench.errors import ConfigError, PpbenchError, UnavailableError, told, unknown
 from ppbench.launch.wires import WIRES, open_wire
 from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.options import typed_fields
@@ -38,9 +39,11 @@ from ppbench.registry import REGISTRIES
 
 JOB_KEYS = ("scheme", "dataset", "model", "task", "measure", "wire", "link", "seed")
 """What describes a job."""
-NEW_RESULTS_DIR = "new_results_dir"
+_NEW_RESULTS_DIR = "new_results_dir"
 """The key of the folder that a command makes for its results; `results_dir` is that, if nobody says otherwise."""
-_RUN_KEYS = ("results_dir", NEW_RESULTS_DIR, "resume", "hydra")
+_RUN_KEYS = ("results_dir", _NEW_RESULTS_DIR, "resume", "hydra")
+
+_CONFIG = "config"
 
 Resume = bool | Literal["any"]
 """Whether a job that was measured well is left as it is: if nothing of its identity changed, or in `any` case."""
@@ -56,13 +59,15 @@ class PluginConfigs(SearchPathPlugin):
 
 
 def choices_of(group: str) -> dict[str, str]:
-    """The named choices that configuration files add to a group -> the first line of each file's comment."""
-    found = {}
-    for name, path in profiles.files_of(group).items():
-        lines = [line.lstrip("# ") for line in path.read_text().splitlines() if line.startswith("# ")]
-        comments = [line for line in lines if not line.startswith("@")]
-        found[name] = comments[0] if comments else ""
-    return found
+    """The named choices that configuration files add to a group -> the first sentence of each file's comment."""
+    return {name: _first_sentence(path) for name, path in profiles.files_of(group).items()}
+
+
+def _first_sentence(path: Path) -> str:
+    lines = itertools.takewhile(lambda line: line.startswith("#"), path.read_text().splitlines())
+    comment = " ".join(line.lstrip("# ") for line in lines if not line.startswith("# @"))
+    sentence, end, _ = comment.partition(". ")
+    return sentence + end.strip()
 
 
 def register() -> None:
@@ -110,7 +115,7 @@ def compose_all(
     `config_dir` is a folder with further choices, `config_path` one that stands in for ppbench's own, `config_name` the
     file to start from. Raises ConfigError, in one line, for what Hydra or the plugins do not know.
     """
-    name = config_name or "config"
+    name = config_name or _CONFIG
     try:
         with _hydra(config_dir, config_path):
             _check_choices(overrides, name)
@@ -151,6 +156,11 @@ def results_dir(composed: DictConfig) -> Path:
     if given is None or not str(given).strip():
         raise ConfigError(f"results_dir={given} must be the name of a folder")
     return Path(str(given)).expanduser()
+
+
+def new_results_dir_override(folder: Path) -> str:
+    """What tells a command line of the folder that is there for its results."""
+    return f"{_NEW_RESULTS_DIR}={quoted(str(folder))}"
 
 
 def resume(composed: DictConfig) -> Resume:
@@ -195,6 +205,11 @@ def _check_choices(overrides: Sequence[str], name: str) -> None:
     parsed = OverridesParser.create(loader).parse_overrides(list(overrides))
     chosen = []
     for override in parsed:
+        if override.key_or_group == "device":
+            raise ConfigError(
+                f"{override.input_line}: no job runs on a device; modelled.csv has every job that was measured with "
+                "measure.calibrate=true on each device of `ppbench list`"
+            )
         options = loader.get_group_options(override.key_or_group)
         values = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
         for value in values if options else ():
@@ -232,6 +247,22 @@ def job_config(config: DictConfig) -> dict[str, Any]:
 def to_job(config: DictConfig) -> Job:
     """The job of a composed configuration. Raises ConfigError or UnavailableError."""
     return Job.from_config(job_config(config))
+
+
+def why_not(group: str) -> dict[str, str | None]:
+    """Named choice of a plugin and its options -> what keeps it from running here; None if nothing does."""
+    with _hydra(None, None):
+        return {choice: _why_not(group, choice) for choice in choices_of(group)}
+
+
+def _why_not(group: str, choice: str) -> str | None:
+    try:
+        reason = to_job(compose(_CONFIG, [f"{group}={choice}"])).plugins[group].unavailable()
+    except (PpbenchError, HydraException, OmegaConfBaseException) as error:
+        return " ".join(str(error).split())
+    except Exception as error:  # a plugin may raise anything
+        return f"{group} '{choice}' cannot say whether it can run here ({told(error)})"
+    return reason and f"{group} {reason}"
 
 
 def check_wires(config: DictConfig) -> None:

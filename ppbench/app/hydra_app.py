@@ -41,12 +41,16 @@ def run(arguments: Sequence[str]) -> int:
     if any(getattr(flags, name) for name in _OTHER_WORK):
         _through_hydra(flags)
         return 0
-    with new_results_dir(flags.overrides) as folder:
-        flags.overrides.append(f"{config.NEW_RESULTS_DIR}={config.quoted(str(folder))}")
+    given = list(flags.overrides)
+
+    def asked_of(folder: Path) -> AskedJobs:
+        flags.overrides = [*given, config.new_results_dir_override(folder)]
         try:
-            asked = _asked(flags)
+            return _asked(flags)
         except SystemExit as end:  # a plugin may raise anything
             raise ConfigError(f"a plugin ends the process when it is made: {told(end)}") from end
+
+    with new_results_dir(asked_of, lambda asked: asked.results_dirs) as asked:
         for results_dir in asked.results_dirs:
             make(results_dir)
         with show() as display:

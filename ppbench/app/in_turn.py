@@ -12,10 +12,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import ppbench
-from ppbench.errors import PpbenchError
+from ppbench.errors import ConfigError, PpbenchError
 from ppbench.records import JobRecord
 from ppbench.store import read_all
 
+_THIS = "this version"
+_DECIDED_HERE = {
+    "results_dir": "what is measured for a comparison by turns is kept nowhere",
+    "measure.processes": "--processes says how many there are of each",
+}
+"""Override that no job of a comparison takes -> why."""
 _TREE = Path(ppbench.__file__).resolve().parent.parent
 
 
@@ -25,6 +31,9 @@ def measured_in_turn(other: str, overrides: Sequence[str], n_processes: int) -> 
     `other` is a Python in whose environment ppbench is installed, or a revision of the checkout that this one runs
     from. Each side has as many fresh sets of processes, all of one job. Raises PpbenchError if a side measures nothing.
     """
+    for override in overrides:
+        if (key := override.lstrip("+~").partition("=")[0]) in _DECIDED_HERE:
+            raise ConfigError(f"{override}: {_DECIDED_HERE[key]}")
     sides: tuple[list[JobRecord], list[JobRecord]] = ([], [])
     with _command_of(other) as its_command, tempfile.TemporaryDirectory(prefix="ppbench-in-turn-") as folder:
         ours: tuple[list[str], dict[str, str]] = ([sys.executable, "-m", "ppbench"], {})
@@ -32,17 +41,18 @@ def measured_in_turn(other: str, overrides: Sequence[str], n_processes: int) -> 
             for side, (command, environment) in enumerate((its_command, ours)):
                 results_dir = Path(folder) / str(side) / str(process)
                 arguments = ["run", "-m", *overrides, "measure.processes=1", f"results_dir={results_dir}"]
-                _run([*command, *arguments], environment)
+                told = _run([*command, *arguments], environment)
+                if not results_dir.is_dir():
+                    raise PpbenchError(f"{(other, _THIS)[side]} measures nothing: {told}")
                 sides[side].extend(read_all(results_dir))
     return _together(sides[0]), _together(sides[1])
 
 
-def _run(command: Sequence[str], environment: dict[str, str]) -> None:
+def _run(command: Sequence[str], environment: dict[str, str]) -> str:
+    """The last line of what it said. A job that fails is a record that says so."""
     ended = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, cwd="/")
-    # A job that fails is a record that says so, and a status of 1.
-    if ended.returncode not in (0, 1):
-        told = (ended.stderr or ended.stdout).strip().splitlines() or [f"it ended with status {ended.returncode}"]
-        raise PpbenchError(f"{' '.join(command)}: {told[-1]}")
+    told = (ended.stderr or ended.stdout).strip().splitlines() or [f"it ended with status {ended.returncode}"]
+    return told[-1].removeprefix("ppbench: ")
 
 
 @contextlib.contextmanager

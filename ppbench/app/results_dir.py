@@ -5,32 +5,39 @@ from __future__ import annotations
 import contextlib
 import datetime
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from ppbench.errors import PpbenchError
 
 _PARENT = Path("results", "local")
 
 
-@contextlib.contextmanager
-def new_results_dir(overrides: Sequence[str] = ()) -> Iterator[Path]:
-    """A folder that no other command has, named by the time; what this makes and leaves empty goes away again.
+T = TypeVar("T")
 
-    Of overrides that name a results folder nothing is made. Raises PpbenchError if it cannot be.
+
+@contextlib.contextmanager
+def new_results_dir(composed: Callable[[Path], T], folders: Callable[[T], Iterable[Path]]) -> Iterator[T]:
+    """What is composed with a folder that no other command has, named by the time.
+
+    `folders` are those that the composed puts results into: if they lie elsewhere, the folder is not made. What this
+    makes and leaves empty goes away again. Raises PpbenchError if it cannot be made.
     """
-    time = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    if any(override.startswith("results_dir=") for override in overrides):
-        yield _PARENT / time
-        return
-    lacking = [folder for folder in (_PARENT, *_PARENT.parents) if not folder.exists()]
-    folder = _reserved(time)
+    for folder in _names():
+        made = composed(folder)
+        if not any(folder in (used, *used.parents) for used in folders(made)):
+            yield made
+            return
+        lacking = [above for above in (_PARENT, *_PARENT.parents) if not above.exists()]
+        if _reserved(folder):
+            break
     try:
-        yield folder
+        yield made
     finally:
         with contextlib.suppress(OSError):
-            for made in (folder, *lacking):
-                made.rmdir()
+            for empty in (folder, *lacking):
+                empty.rmdir()
 
 
 def newest() -> Path:
@@ -49,14 +56,20 @@ def make(folder: Path) -> None:
         raise PpbenchError(f"results_dir={folder} cannot be made: {error.strerror}") from error
 
 
-def _reserved(time: str) -> Path:
-    make(_PARENT)
+def _names() -> Iterator[Path]:
+    time = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     for name in itertools.chain([time], (f"{time}_{n}" for n in itertools.count(2))):
-        try:
-            (_PARENT / name).mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise PpbenchError(f"results_dir={_PARENT / name} cannot be made: {error.strerror}") from error
-        return _PARENT / name
-    raise AssertionError("there is always a next number")
+        if not (_PARENT / name).exists():
+            yield _PARENT / name
+
+
+def _reserved(folder: Path) -> bool:
+    """Make a folder; False if somebody else was faster."""
+    make(_PARENT)
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise PpbenchError(f"results_dir={folder} cannot be made: {error.strerror}") from error
+    return True

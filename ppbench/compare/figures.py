@@ -18,6 +18,9 @@ Kind = Literal["exact", "near", "share", "measured"]
 """`exact`: the same on every machine; `near`: within `NEARLY`; `share`: of samples, within the chance that lies in
 so many; `measured`: with a machine's clocks and memory."""
 
+Unit = Literal["share", "bytes", "s"]
+"""What a column of the summary is in, where it is no plain number."""
+
 NEARLY = 0.01
 """How far bytes may move that the scheme's card does not call deterministic."""
 
@@ -68,15 +71,25 @@ def figures(job: JobRecord) -> Iterator[Figure]:
             yield Figure(metric, kind, values, n_answers)
 
 
-def _kind(metric: str, bytes_kind: Kind) -> Kind | None:
+def unit_of(metric: str) -> Unit | None:
+    """The unit of a column, which its name has."""
     words = metric.split("_")
-    if metric in _COUNTED:
-        return "exact"
     if metric in _SHARES:
         return "share"
-    if "rss" in words or "s" in words:
-        return "measured"
-    return bytes_kind if "bytes" in words else None
+    return "bytes" if "bytes" in words else "s" if "s" in words else None
+
+
+def _kind(metric: str, bytes_kind: Kind) -> Kind | None:
+    if metric in _COUNTED:
+        return "exact"
+    match unit_of(metric):
+        case "share":
+            return "share"
+        case "s":
+            return "measured"
+        case "bytes":
+            return "measured" if "rss" in metric.split("_") else bytes_kind
+    return None
 
 
 def _by_process(job: JobRecord) -> pd.DataFrame:

@@ -27,6 +27,8 @@ class Compared:
     """Jobs whose data set has other contents in the two folders: no figure of theirs can be compared."""
     failed: Mapping[str, str]
     """Job that was measured before -> why it was not after."""
+    not_before: Mapping[str, str]
+    """Job that both have -> why it was not measured before, whatever became of it after."""
 
     @property
     def outcome(self) -> Outcome:
@@ -47,10 +49,11 @@ def compare(before: Sequence[JobRecord], after: Sequence[JobRecord], in_turn: bo
     counted: list[Comparison] = []
     here: list[tuple[str, Figure, Figure]] = []
     elsewhere: list[tuple[str, Figure, Figure]] = []
-    failed, other_data = {}, []
+    failed, not_before, other_data = {}, {}, []
     for key in common:
         job, was, now = names[key], old[key], new[key]
         if was.status != "ok":
+            not_before[job] = f"{was.status}: {was.reason}"
             continue
         if now.status != "ok":
             failed[job] = f"{now.status}: {now.reason}"
@@ -73,6 +76,7 @@ def compare(before: Sequence[JobRecord], after: Sequence[JobRecord], in_turn: bo
         only_after=tuple(names[key] for key in new if key not in old),
         other_data=tuple(other_data),
         failed=failed,
+        not_before=not_before,
     )
 
 

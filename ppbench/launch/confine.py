@@ -54,8 +54,8 @@ def told() -> str:
     """What confines a party's process here, in a few words."""
     abi = landlock.abi()
     files = f"files by Landlock (ABI {abi})" if abi else "files by nothing: this kernel has no Landlock"
-    children = "children by seccomp" if seccomp.available() else "children by nothing: no seccomp here"
-    return f"{files}, {children}"
+    others = "children and sockets by " + ("seccomp" if seccomp.available() else "nothing: no seccomp here")
+    return f"{files}, {others}"
 
 
 def keep_children() -> None:
@@ -63,6 +63,13 @@ def keep_children() -> None:
     if seccomp.available():
         landlock.no_new_privileges()
         seccomp.forbid((*seccomp.LEAVE_SESSION, *seccomp.SHARE_WITH_STRANGERS))
+
+
+def keep_sockets() -> None:
+    """Nobody in this process, nor whom it starts, opens a further socket, where there is seccomp."""
+    if seccomp.available():
+        landlock.no_new_privileges()
+        seccomp.forbid(seccomp.OPEN_SOCKETS)
 
 
 def confine(folder: Path, hidden: Sequence[Path], readable: Sequence[Path]) -> None:

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 from ppbench.bundle import Array, Tree
 from ppbench.errors import PeerGone, PpbenchError, ProtocolError, message
-from ppbench.launch import enter
+from ppbench.launch import confine, enter
 from ppbench.launch.joining import HARNESS
-from ppbench.launch.reports import Counts, EngineSocket, StageReport, Traffic
+from ppbench.launch.reports import CountedConnection, Counts, StageReport, Traffic
 from ppbench.launch.training_rounds import TrainingRounds
 from ppbench.meter import Meter
 from ppbench.options import typed_fields
@@ -57,14 +57,16 @@ class Host:
         sockets: dict[str, socket.socket] | None = None,
         log: Path | None = None,
         scheme_of: Callable[[str], type[Scheme]] = resolve,
+        keep_sockets: Callable[[], None] = lambda: None,
     ):
         """A party meets the others over `sockets`, or connects to them with keys that are derived from `run_key`.
 
         `log` is where a traceback goes; None: what the process prints is the log. `scheme_of` finds what the harness
-        calls a scheme.
+        calls a scheme. `keep_sockets` is called, once all parties have met, if the role opens no socket of its own.
         """
         self._run_key = run_key
         self._scheme_of = scheme_of
+        self._keep_sockets = keep_sockets
         self._log = log
         self._control = connection
         self._inbox = control.Inbox(connection)
@@ -129,9 +131,9 @@ class Host:
                 traceback.print_exception(error, file=log)
         reason = message(error).strip().splitlines() or [""]
         kind = "" if isinstance(error, PpbenchError) else f"{type(error).__name__}: "
-        lacks = self._lacks(error) if isinstance(error, ModuleNotFoundError) else None
+        known = self._lacks(error) if isinstance(error, ModuleNotFoundError) else _wants_a_socket(error)
         with contextlib.suppress(PpbenchError):
-            self._say("failed", {"reason": lacks or kind + reason[0], "follows": isinstance(error, PeerGone)})
+            self._say("failed", {"reason": known or kind + reason[0], "follows": isinstance(error, PeerGone)})
 
     def _lacks(self, error: ModuleNotFoundError) -> str | None:
         """The harness has checked what is installed on its own machine, and a party may live on another."""
@@ -155,7 +157,8 @@ class Host:
             counted = path if all(on_path[role] for role in ends) else None
             channels[peer] = Channel(peer, connection, counted, view, int(PARTICIPANT in ends))
         facts = dict(spec["task"], sample_shape=tuple(spec["task"]["sample_shape"]))
-        known = (name, TaskFacts(**facts), channels, path, view, self._own_process, spec["hosts"])
+        opens_sockets = self._role.opens_sockets
+        known = (name, TaskFacts(**facts), channels, path, view, self._own_process, spec["hosts"], opens_sockets)
         self._new_party = functools.partial(Party, *known)
         self._party = self._new_party()
         return None
@@ -196,7 +199,12 @@ class Host:
         return {peer: met[peer].connection(spec["authenticated"], self._connections) for peer in peers}
 
     def _load(self, owned: Tree) -> Tree:
-        """The samples this party owns: they are its storage, not part of any stage."""
+        """The samples this party owns: they are its storage, not part of any stage.
+
+        Before the first one all parties have met, those in this process too.
+        """
+        if not self._role.opens_sockets:
+            self._keep_sockets()
         self._samples = owned["samples"]
         if owned["shard"] is not None:
             self._shard = Shard(owned["shard"]["samples"], owned["shard"]["labels"])
@@ -313,8 +321,8 @@ class Host:
         ).to_tree()
 
     @staticmethod
-    def _engine_sockets(known: set[int]) -> list[EngineSocket]:
-        return [EngineSocket(**found) for found in engine.payload_by_socket(known)]
+    def _engine_sockets(known: set[int]) -> list[CountedConnection]:
+        return [CountedConnection(**found) for found in engine.payload_by_socket(known)]
 
     def _cost_of_serving(self) -> StageReport:
         return StageReport(self._meter.read(), self._party.channel_cpu_s, cpu_is_known=self._own_process)
@@ -327,6 +335,14 @@ class Host:
         self._role.close(self._party)
         entries = self._party.view.entries if self._party.view else []
         return {"view": [{"from": source, "name": name, "arrays": list(arrays)} for source, name, arrays in entries]}
+
+
+def _wants_a_socket(error: BaseException) -> str | None:
+    """What `confine.keep_sockets` has refused, in words."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, PermissionError) and frames and frames[-1].filename == socket.__file__:
+        return "it opens a socket beside its channels, and its role does not say opens_sockets = True"
+    return None
 
 
 def rank(name: str) -> tuple[int, str]:
@@ -374,6 +390,7 @@ def main(arguments: list[str] | None = None) -> int:
     alone = len(parsed.parties) == 1
     networks: dict[str, str] = dict(network.split("=") for network in parsed.network)
     outcomes: list[bool] = []
+    keep_sockets = functools.cache(confine.keep_sockets)
 
     def run(name: str) -> None:
         if name in networks:
@@ -384,7 +401,7 @@ def main(arguments: list[str] | None = None) -> int:
             encryption, _ = _tls({"tls": parsed.tls, "certificate": None})
             harness = handshake.connect((host, int(port_or_path)), name, HARNESS, run_key, encryption)
         connection = harness.connection(authenticated=parsed.remote)
-        outcomes.append(Host(connection, alone, run_key, scheme_of=scheme_of).run())
+        outcomes.append(Host(connection, alone, run_key, scheme_of=scheme_of, keep_sockets=keep_sockets).run())
 
     if alone:
         run(parsed.parties[0])

@@ -1,29 +1,38 @@
 """A party's process as the kernel shows it to who started it: nothing that a party does to itself bends it.
 
 Linux alone, from `/proc` and the process's CPU clock; a process that has ended raises OSError. Descendants are those
-that still have their parents.
+that still have their parents: whoever lives on without one is a child of the party, which is made a subreaper
+(`ppbench.launch.confine`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
+import errno
 import os
 import socket
 import time
 from collections.abc import Iterator, Set
 from pathlib import Path
 
+from ppbench.launch.reports import CountedConnection
 from ppbench.meter import status_bytes
+from ppbench.wire import engine
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 """What the kernel rounds the CPU time of children to, down."""
 
 _PROCESSES = Path("/proc")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _CHILDREN = slice(13, 15)
 """User and system time of children, in `/proc/PID/stat` behind the name."""
 _SOCKET = "socket:["
+_PIDFD_GETFD = 438
+"""On every architecture."""
 _LISTENS, _CONNECTED = "0A", "01"
+_ENDED = (FileNotFoundError, ProcessLookupError)
 _TABLES = ("tcp", "tcp6", "udp", "udp6", "raw", "raw6", "unix")
 
 
@@ -47,14 +56,22 @@ class Socket:
 
 def cpu_s(pid: int) -> float:
     """CPU seconds of a process, of those children that it has waited for, and of its living descendants."""
-    spent_s = without_living_cpu_s(pid)
+    return _without_living_cpu_s(pid) + descendants_cpu_s(pid)
+
+
+def descendants_cpu_s(pid: int) -> float:
+    """CPU seconds of the living descendants of a process, and of those children that they have waited for.
+
+    When somebody waits for such a process, its seconds are the waiting process's, and no longer here.
+    """
+    spent_s = 0.0
     for child in descendants(pid):
-        with contextlib.suppress(OSError):  # ended meanwhile
-            spent_s += without_living_cpu_s(child)
+        with contextlib.suppress(OSError, ValueError):  # ended meanwhile
+            spent_s += _without_living_cpu_s(child)
     return spent_s
 
 
-def without_living_cpu_s(pid: int) -> float:
+def _without_living_cpu_s(pid: int) -> float:
     """CPU seconds of a process and of those children that it has waited for."""
     # The name of the process may hold anything.
     fields = (_PROCESSES / str(pid) / "stat").read_text().rpartition(")")[2].split()
@@ -78,21 +95,67 @@ def peak_rss_bytes(pid: int) -> int:
     return status_bytes("VmHWM:", pid) or 0
 
 
+def resident_bytes(pid: int) -> int:
+    """Resident memory of a process and its descendants; what they share counts once for each. 0 if it has ended."""
+    held = 0
+    for process in (pid, *descendants(pid)):
+        with contextlib.suppress(OSError, ValueError, IndexError):  # ended meanwhile
+            held += int((_PROCESSES / str(process) / "statm").read_text().split()[1]) * _PAGE_BYTES
+    return held
+
+
 def socket_names(pid: int) -> set[int]:
-    """The inodes of all sockets that a process and its descendants hold."""
+    """The inodes of all sockets that a process and its descendants hold.
+
+    Raises PermissionError where one of them does not let itself be looked at.
+    """
     held = set(_held(pid))
     for child in descendants(pid):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(*_ENDED):
             held |= set(_held(child))
     return held
 
 
-def _held(pid: int) -> Iterator[int]:
+def payload(pid: int) -> list[CountedConnection]:
+    """What the kernel has counted of each TCP connection that a process and its descendants hold, once each.
+
+    Raises OSError where the kernel hands out no sockets of another process: it takes the right to trace it, and Linux
+    5.6.
+    """
+    counted: dict[int, CountedConnection] = {}
+    for process in (pid, *descendants(pid)):
+        handle = os.pidfd_open(process)
+        try:
+            for inode, descriptor in _held(process).items():
+                if inode not in counted and (found := _counted(handle, descriptor)):
+                    counted[inode] = found
+        finally:
+            os.close(handle)
+    return list(counted.values())
+
+
+def _counted(process: int, descriptor: int) -> CountedConnection | None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    ours = libc.syscall(_PIDFD_GETFD, *map(ctypes.c_int, (process, descriptor, 0)))
+    if ours < 0:
+        number = ctypes.get_errno()
+        if number == errno.EBADF:
+            return None  # closed meanwhile
+        raise OSError(number, f"pidfd_getfd: {os.strerror(number)}")
+    with socket.socket(fileno=ours) as sock:
+        told = engine.payload_of(sock)
+    return told and CountedConnection(**told)
+
+
+def _held(pid: int) -> dict[int, int]:
+    """The inode of each socket that a process holds -> a descriptor of it."""
+    held = {}
     for link in (_PROCESSES / str(pid) / "fd").iterdir():
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
             target = os.readlink(link)
             if target.startswith(_SOCKET):
-                yield int(target[len(_SOCKET) : -1])
+                held[int(target[len(_SOCKET) : -1])] = int(link.name)
+    return held
 
 
 def sockets(pid: int, inodes: Set[int]) -> list[Socket]:

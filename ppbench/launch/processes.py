@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from ppbench.cache import cache_dir
 from ppbench.errors import PeerGone
-from ppbench.launch import confine, sessions
+from ppbench.launch import confine, outside
 from ppbench.launch.joining import HARNESS
 from ppbench.launch.output import Output
 from ppbench.launch.wire import LOOPBACK, Wire
@@ -99,13 +99,12 @@ class TcpWire(Wire):
         """See `Wire.children_cpu_s`; of a process that parties share, it cannot be said whose it is."""
         pids = self._pids()
         n_parties = collections.Counter(pids.values())
-        used = sessions.children_cpu_s(n_parties.keys())
-        return {name: used[pid] for name, pid in pids.items() if n_parties[pid] == 1}
+        return {name: outside.descendants_cpu_s(pid) for name, pid in pids.items() if n_parties[pid] == 1}
 
     def resident_bytes(self) -> Mapping[str, int]:
         """See `Wire.resident_bytes`."""
         pids = self._pids()
-        held = sessions.resident_bytes(set(pids.values()))
+        held = {pid: outside.resident_bytes(pid) for pid in set(pids.values())}
         return {name: held[pid] for name, pid in pids.items()}
 
     def _pids(self) -> dict[str, int]:

@@ -50,6 +50,16 @@ class Traffic:
     """What encryption adds to payload and tags; None where nothing is encrypted."""
     tls_bytes_received: int | None = None
 
+    @property
+    def all_bytes_sent(self) -> int:
+        """Payload with tags and with what encryption adds: what the kernel sees of the connection."""
+        return self.payload_bytes_sent + (self.authentication_bytes_sent or 0) + (self.tls_bytes_sent or 0)
+
+    @property
+    def all_bytes_received(self) -> int:
+        """The same of what came."""
+        return self.payload_bytes_received + (self.authentication_bytes_received or 0) + (self.tls_bytes_received or 0)
+
     def since(self, before: Traffic) -> Traffic:
         """What came after `before`, a count of the same pair."""
         return dataclasses.replace(
@@ -142,8 +152,8 @@ class StageReport(_Told):
 
 
 @dataclasses.dataclass(frozen=True)
-class EngineSocket:
-    """A connection of an engine's own, by its two ends as `host:port`, and its payload in bytes since it was opened."""
+class CountedConnection:
+    """A TCP connection, by its two ends as `host:port`, and the kernel's count of its payload since it was opened."""
 
     local: str
     remote: str
@@ -159,7 +169,7 @@ class Counts(_Told):
     """By peer."""
     unacknowledged: int = 0
     """Segments of its connections, where packets are counted."""
-    engine: list[EngineSocket] = dataclasses.field(default_factory=list)
+    engine: list[CountedConnection] = dataclasses.field(default_factory=list)
     serving: StageReport | None = None
     """What a party that serves has cost in the stage up to now."""
     waiting: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -175,6 +185,6 @@ class Counts(_Told):
             unacknowledged=tree["unacknowledged"],
             waiting=tree["waiting"],
             has_engine=tree["has_engine"],
-            engine=[EngineSocket(**socket) for socket in tree["engine"]],
+            engine=[CountedConnection(**socket) for socket in tree["engine"]],
             serving=None if tree["serving"] is None else StageReport.from_tree(tree["serving"]),
         )

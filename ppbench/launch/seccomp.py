@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 LEAVE_SESSION = ("setsid", "setpgid")
 """By these a process would leave the session and the group in which it is found, charged and ended."""
+OPEN_SOCKETS = ("socket", "io_uring_setup")
+"""By these a process would get another socket to speak to strangers; a pair of them leads nowhere else."""
 SHARE_WITH_STRANGERS = ("shmget", "msgget", "semget", "mq_open", "add_key", "request_key", "keyctl")
 """By these processes that have nothing else in common share memory, messages and keys."""
 
@@ -29,12 +31,12 @@ class _Architecture(NamedTuple):
 
 
 def _numbered(*numbers: int) -> dict[str, int]:
-    return dict(zip((*LEAVE_SESSION, *SHARE_WITH_STRANGERS), numbers, strict=True))
+    return dict(zip((*LEAVE_SESSION, *SHARE_WITH_STRANGERS, *OPEN_SOCKETS), numbers, strict=True))
 
 
 _ARCHITECTURES = {
-    "x86_64": _Architecture(0xC000003E, 317, _numbered(112, 109, 29, 68, 64, 240, 248, 249, 250)),
-    "aarch64": _Architecture(0xC00000B7, 277, _numbered(157, 154, 194, 186, 190, 180, 217, 218, 219)),
+    "x86_64": _Architecture(0xC000003E, 317, _numbered(112, 109, 29, 68, 64, 240, 248, 249, 250, 41, 425)),
+    "aarch64": _Architecture(0xC00000B7, 277, _numbered(157, 154, 194, 186, 190, 180, 217, 218, 219, 198, 425)),
 }
 _X32 = 0x40000000
 """From here on x86-64 has its system calls a second time."""
@@ -42,6 +44,7 @@ _X32 = 0x40000000
 _SET_MODE_FILTER, _GET_ACTION_AVAIL = 1, 2
 # Without it some kernels slow all that the process computes, as if it had to be kept from guessing at its own memory.
 _SPEC_ALLOW = 1 << 2
+_ALL_THREADS = 1 << 0
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 _NUMBER_AT, _ARCHITECTURE_AT = 0, 4
 """Offsets in `struct seccomp_data`."""
@@ -68,7 +71,10 @@ def available() -> bool:
 
 
 def forbid(names: Collection[str]) -> None:
-    """Have these system calls refused with EPERM; the process must have given up new privileges. Raises OSError."""
+    """Have these system calls refused with EPERM, in all threads of the process, and of all that they start.
+
+    The process must have given up new privileges. Raises OSError.
+    """
     architecture = _ARCHITECTURES[platform.machine()]
     numbers = [architecture.numbers[name] for name in names]
     # Another architecture's calls, which a processor may offer beside its own, have other numbers: all are refused.
@@ -82,8 +88,9 @@ def forbid(names: Collection[str]) -> None:
         (_RETURN, 0, 0, _ERRNO | errno.EPERM),
     ]
     instructions = (_Instruction * len(program))(*(_Instruction(*fields) for fields in program))
-    if _seccomp(_SET_MODE_FILTER, _SPEC_ALLOW, ctypes.byref(_Program(len(program), instructions))) != 0:
-        number = ctypes.get_errno()
+    flags = _SPEC_ALLOW | _ALL_THREADS
+    if (status := _seccomp(_SET_MODE_FILTER, flags, ctypes.byref(_Program(len(program), instructions)))) != 0:
+        number = ctypes.get_errno() if status < 0 else errno.EBUSY  # that is the thread which has other filters
         raise OSError(number, f"seccomp: {os.strerror(number)}")
 
 

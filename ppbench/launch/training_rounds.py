@@ -22,9 +22,12 @@ class TrainingRounds:
         self._counts = self._counts_now()
 
     def ended(self, number: int | None) -> None:
-        """Cut a round off here. Raises ProtocolError for a number that is not above the last."""
+        """Cut a round off here. Raises ProtocolError for what is no number, and for one that is not above the last."""
         last = self.reports[-1].number if self.reports else -1
-        number = last + 1 if number is None else operator.index(number)
+        try:
+            number = last + 1 if number is None else operator.index(number)
+        except TypeError:
+            raise ProtocolError(f"{self._party.name} ends training round {number!r}: a whole number is due") from None
         if number <= last:
             due = f"is not above {last}" if self.reports else "is none: they begin with 0"
             raise ProtocolError(f"{self._party.name} ends training round {number}, which {due}")

@@ -193,6 +193,7 @@ class Parties:
         before: Mapping[str, Counts] = {}
         wrong: tuple[str, str] | None = None
         while True:
+            self._witness.counts_begin()
             told = self._ask("count", dict.fromkeys(self.living))
             counts = {name: Counts.from_tree(tree) for name, tree in told.items()}
             behind = self._is_behind(counts)
@@ -332,7 +333,7 @@ class Parties:
         for name, n_bytes in held.items():
             if self._memory_bytes is not None and n_bytes > self._memory_bytes and name not in self.dropped:
                 raise JobFailed(
-                    f"{name} held {size(n_bytes)} in {self._stage}, "
+                    f"{', '.join(self._group_of(name))} held {size(n_bytes)} in {self._stage}, "
                     f"more than the {size(self._memory_bytes)} of measure.memory_bytes"
                 )
 

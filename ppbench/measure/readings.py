@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from ppbench.bundle import Array
-from ppbench.launch.reports import Counts, EngineSocket, StageReport, Traffic
+from ppbench.launch.reports import CountedConnection, Counts, StageReport, Traffic
 from ppbench.wire.connection import CHANNEL
 
 
@@ -143,7 +143,7 @@ def counts_move(before: Mapping[str, Counts], after: Mapping[str, Counts]) -> bo
     )
 
 
-def _engines(counts: Mapping[str, Counts]) -> dict[str, list[EngineSocket]]:
+def _engines(counts: Mapping[str, Counts]) -> dict[str, list[CountedConnection]]:
     """Party -> its engine's sockets, if it has some."""
     return {name: count.engine for name, count in counts.items() if count.engine}
 

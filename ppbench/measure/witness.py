@@ -1,7 +1,9 @@
 """What parties say of themselves, held against what the kernel says of their processes to who started them.
 
 The harness looks at barriers, when roles rest. It sees CPU time, peak memory and the sockets that a process and its
-descendants hold; a socket that comes and goes within a stage is seen by `ppbench check` alone.
+descendants hold, with the payload that went over each; a socket that comes and goes within a stage, which an engine
+alone can have (`ppbench.launch.confine`), is seen by `ppbench check`. What both ends say alike of messages and rounds
+nobody else has counted.
 
 What the kernel charges a process and its parties do not report is what a party does for the harness: it reads words and
 sends reports. Of all installed schemes that was 1.5 milliseconds a stage, 15 at most, whether the stage took one
@@ -14,13 +16,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import TypeAlias
 
 from ppbench import bundle
 from ppbench.launch import outside
 from ppbench.launch.outside import Socket
-from ppbench.launch.reports import Counts, StageReport
+from ppbench.launch.reports import CountedConnection, Counts, StageReport
 from ppbench.launch.wire import Wire
-from ppbench.measure.readings import Reading
+from ppbench.measure.readings import Reading, engine_traffic
 
 UNREPORTED_S = 0.05
 """Of each party."""
@@ -30,6 +33,9 @@ UNREPORTED_MIB = 8.0
 _ROUNDED_S = 4 * outside.TICK_S
 """User and system time of children, at both ends."""
 _MIB = 1 << 20
+
+Payload: TypeAlias = dict[tuple[int, int], tuple[int, int]]
+"""Two processes, by index -> bytes that the first has sent to the second, and received from it, since they met."""
 
 
 @dataclasses.dataclass
@@ -48,6 +54,8 @@ class _Process:
     """Whether some lived then: what one has spent is seen no more when it ends and its parent has not waited for it."""
     stage_cpu_s: float = 0.0
     """When the stage's last report had come."""
+    is_counted: bool = False
+    """Whether the kernel shows the payload of its connections."""
 
     def __str__(self) -> str:
         return ", ".join(self.parties)
@@ -59,6 +67,10 @@ class Witness:
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._processes: list[_Process] = []
+        self._met: set[tuple[int, int]] = set()
+        """Pairs of processes, by index, with a connection from the start on."""
+        self._least: Payload = {}
+        """When the parties were last asked for their counts."""
 
     @property
     def seen(self) -> set[str]:
@@ -83,6 +95,10 @@ class Witness:
             if len(process.known_sockets) > n_due:
                 held = _described(process, process.known_sockets)
                 return f"{process} failed in start: {n_due} sockets are due, and it holds {_listed(held)}"
+            with contextlib.suppress(OSError):
+                outside.payload(process.pid)
+                process.is_counted = True
+        self._met = set(self._payload())
         return None
 
     def barrier_ended(self) -> None:
@@ -92,6 +108,10 @@ class Witness:
                 process.cpu_s = outside.cpu_s(process.pid)
                 process.had_children = bool(outside.descendants(process.pid))
 
+    def counts_begin(self) -> None:
+        """The parties are about to be asked for their counts."""
+        self._least = self._payload()
+
     def stage_ended(self) -> None:
         """All reports have come; what is counted from now on is no stage's."""
         for process in self._processes:
@@ -100,7 +120,7 @@ class Witness:
 
     def objection(self, stage: str, readings: Mapping[str, Reading], counts: Mapping[str, Counts]) -> str | None:
         """What in a stage was not as its parties say, in words, and of whom; None if nothing was."""
-        told = [*self._false_costs(readings), *self._stray_sockets(counts)]
+        told = [*self._false_costs(readings), *self._stray_sockets(counts), *self._false_payload(counts)]
         return next((f"{process} failed in {stage}: {wrong}" for process, wrong in told), None)
 
     def _false_costs(self, readings: Mapping[str, Reading]) -> Iterator[tuple[_Process, str]]:
@@ -115,8 +135,12 @@ class Witness:
         """Sockets that are no channel, no control connection, and no declared engine's towards another engine."""
         new: list[tuple[_Process, list[Socket]]] = []
         for process in self._processes:
-            with contextlib.suppress(OSError):
+            try:
                 new.append((process, _described(process, outside.socket_names(process.pid) - process.known_sockets)))
+            except PermissionError as error:  # it could be looked at before
+                yield process, f"it hides its sockets from who started it ({error.strerror})"
+            except OSError:
+                continue
         ends = {sock.local for _, socks in new for sock in socks if sock.kind == "tcp"}
         # Who has not been accepted yet is connected to one that listens, perhaps on every address.
         ends |= {_port(sock.local) for _, socks in new for sock in socks if sock.listens}
@@ -126,6 +150,48 @@ class Witness:
             if stray:
                 beside = "its engine's" if has_engine else "its channels"
                 yield process, f"beside {beside} it holds {_listed(stray)}"
+
+    def _payload(self) -> Payload:
+        """What the kernel has counted between any two of the processes that have met and that live."""
+        connections: dict[int, list[CountedConnection]] = {}
+        for index, process in enumerate(self._processes):
+            if process.is_counted:
+                with contextlib.suppress(OSError):
+                    connections[index] = outside.payload(process.pid)
+        owner = {connection.local: index for index, held in connections.items() for connection in held}
+        counted: Payload = {pair: (0, 0) for pair in self._met if connections.keys() >= set(pair)}
+        for index, held in connections.items():
+            for connection in held:
+                if (other := owner.get(connection.remote, index)) != index:
+                    sent, received = counted.get((index, other), (0, 0))
+                    counted[index, other] = sent + connection.sent, received + connection.received
+        return counted
+
+    def _false_payload(self, counts: Mapping[str, Counts]) -> Iterator[tuple[_Process, str]]:
+        """Of two processes, what their parties say that went between them, where the kernel says otherwise.
+
+        Engines may go on while the parties are asked, one after the other: the truth lies between two looks.
+        """
+        counted = self._payload()
+        for pair, told in self._told_payload(counts).items():
+            one, other = (self._processes[index] for index in pair)
+            least, most = self._least.get(pair, (0, 0)), counted.get(pair, told)
+            for what, low, said, high in zip(("sent to", "received from"), least, told, most, strict=True):
+                if not low <= said <= high:
+                    yield one, f"it counts {said} payload bytes {what} {other}, and the kernel {high}"
+
+    def _told_payload(self, counts: Mapping[str, Counts]) -> Payload:
+        """The same as the parties say, tags and encryption included, of processes all of whose parties live."""
+        index = {name: i for i, process in enumerate(self._processes) for name in process.parties}
+        whole = {i for i, process in enumerate(self._processes) if counts.keys() >= set(process.parties)}
+        engines = engine_traffic({}, counts)
+        told: Payload = {}
+        for name, i in index.items():
+            for peer, traffic in (*counts[name].channels.items(), *engines.get(name, {}).items()) if i in whole else ():
+                if (j := index.get(peer)) is not None and j in whole:
+                    sent, received = told.get((i, j), (0, 0))
+                    told[i, j] = sent + traffic.all_bytes_sent, received + traffic.all_bytes_received
+        return told
 
 
 def _false(process: _Process, reports: Sequence[StageReport]) -> Iterator[str]:

@@ -43,15 +43,26 @@ def payload_by_socket(known: Collection[int]) -> list[Tree]:
     counted = {}
     for sock in own_sockets(known):
         with sock:
-            try:
-                local, remote = sock.getsockname(), sock.getpeername()
-                payload = tcp_info(sock)
-            except OSError:
-                continue  # it listens, or has ended
-            if payload is not None:
-                ends = _address(local), _address(remote)
-                counted[ends] = {"local": ends[0], "remote": ends[1], "sent": payload[0], "received": payload[1]}
+            if (payload := payload_of(sock)) is not None:
+                counted[payload["local"], payload["remote"]] = payload
     return list(counted.values())
+
+
+def payload_of(sock: socket.socket) -> Tree | None:
+    """What `payload_by_socket` says of one; None of a socket that is not connected over TCP."""
+    try:
+        local, remote = sock.getsockname(), sock.getpeername()
+        payload = tcp_info(sock) if is_tcp(sock) else None
+    except OSError:
+        return None  # it listens, or has ended
+    if payload is None:
+        return None
+    return {"local": _address(local), "remote": _address(remote), "sent": payload[0], "received": payload[1]}
+
+
+def is_tcp(sock: socket.socket) -> bool:
+    """Whether it is one whose bytes the kernel counts."""
+    return sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type == socket.SOCK_STREAM
 
 
 def own_sockets(known: Collection[int] = ()) -> Iterator[socket.socket]:
@@ -66,7 +77,7 @@ def own_sockets(known: Collection[int] = ()) -> Iterator[socket.socket]:
             sock = socket.socket(fileno=os.dup(descriptor))
         except OSError:
             continue  # closed meanwhile
-        if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type == socket.SOCK_STREAM:
+        if is_tcp(sock):
             yield sock
         else:
             sock.close()

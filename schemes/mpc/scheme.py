@@ -33,6 +33,8 @@ _ENGINES_WITH = {
 class Computing(Role["Mpc"]):
     """What participant and coordinator have in common: each runs one half of an engine."""
 
+    opens_sockets = True
+
     def __init__(self, scheme: Mpc) -> None:
         """The engine and its library are imported here."""
         super().__init__(scheme)
@@ -100,6 +102,7 @@ class Dealer(Role["Mpc"]):
     """The third party: deals correlated randomness, and sees neither sample nor weight."""
 
     on_critical_path = False
+    opens_sockets = True
 
     def __init__(self, scheme: Mpc) -> None:
         """What it deals with is imported here."""

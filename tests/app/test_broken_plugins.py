@@ -17,6 +17,10 @@ UNSOUND = PLUGINS / "unsound"
 SMALL = ("model=mlp", "task.n_samples=20", "task.batch_size=8", "measure.repetitions=1", "measure.calibrate=false")
 RAISED = "ZeroDivisionError: a plugin may raise anything"
 LACKS = "cannot be imported (ModuleNotFoundError: No module named 'a_library_that_nobody_has')"
+TWICE = (
+    "scheme 'broken_twice' is declared by unsound.schemes:FailsToCheck of unsound and "
+    "unsound.schemes:FailsToPrepare of unsound_too: uninstall all but one, or rename it"
+)
 Ppbench = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -42,6 +46,11 @@ def test_they_are_listed_with_what_is_wrong(ppbench: Ppbench) -> None:
     assert "scheme 'broken_option' has options that no configuration can hold" in told
     assert "scheme 'broken_name' has an option of the name that a method has: options" in told
     assert f"scheme 'broken_why_not' cannot say whether it can run here ({RAISED})" in told
+    assert "scheme 'broken_type' declares width as none of what an option may be: bool, int, float, str, a " in told
+    assert TWICE in told
+    lines = {line.split()[0]: line for line in ended.stdout.splitlines() if line.strip()}
+    assert lines["obfnet1"].rstrip().endswith("yes")
+    assert "scheme 'broken_choice' cannot say whether it can run here" in lines["broken_choice"]
     (plaintext,) = (line for line in ended.stdout.splitlines() if line.startswith("plaintext "))
     assert plaintext.rstrip().endswith("yes")
 
@@ -57,7 +66,7 @@ def test_the_doctor_says_what_is_wrong_a_line_each(ppbench: Ppbench) -> None:
 
 @pytest.mark.slow
 def test_in_a_sweep_each_is_a_row_with_its_reason(ppbench: Ppbench, tmp_path: Path) -> None:
-    broken = ["import", "exit", "option", "unavailable", "check", "prepare", "privacy"]
+    broken = ["import", "exit", "option", "type", "twice", "unavailable", "check", "prepare", "privacy"]
     names = ",".join(["plaintext", *(f"broken_{name}" for name in broken), "local"])
     ended = ppbench("run", "-m", f"scheme={names}", "dataset=digits", *SMALL, "results_dir=results")
     assert ended.returncode == 1
@@ -66,11 +75,12 @@ def test_in_a_sweep_each_is_a_row_with_its_reason(ppbench: Ppbench, tmp_path: Pa
     assert rows.status.to_dict() == {
         "plaintext": "ok",
         "local": "ok",
-        **dict.fromkeys(("broken_import", "broken_exit", "broken_option", "broken_unavailable"), "unavailable"),
+        **dict.fromkeys((f"broken_{name}" for name in broken[:6]), "unavailable"),
         **dict.fromkeys(("broken_check", "broken_prepare", "broken_privacy"), "failed"),
     }
     assert rows.reason["broken_import"] == f"scheme 'broken_import' {LACKS}"
     assert RAISED in rows.reason["broken_unavailable"]
+    assert rows.reason["broken_twice"] == TWICE
     for name, file in (("check", "prepare"), ("prepare", "prepare"), ("privacy", "harness")):
         reason, _, path = rows.reason[f"broken_{name}"].partition("; traceback in ")
         assert reason.endswith(RAISED)

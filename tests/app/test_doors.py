@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+import ppbench as ppbench_package
 from ppbench import cli, run
 from ppbench.app import config
 from ppbench.app.results_dir import new_results_dir
@@ -73,7 +75,10 @@ def test_a_call_from_python_makes_a_folder_too(tmp_path: Path) -> None:
 
 
 def test_two_commands_of_one_second_have_a_folder_each(tmp_path: Path) -> None:
-    with new_results_dir() as one, new_results_dir() as other:
+    def new() -> AbstractContextManager[Path]:
+        return new_results_dir(lambda folder: folder, lambda folder: [folder / "below"])
+
+    with new() as one, new() as other:
         assert one.is_dir()
         assert other.is_dir()
         assert one != other
@@ -91,6 +96,15 @@ def test_who_names_a_folder_needs_no_other(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("a file")
     assert run("scheme=local", *MLP, results_dir="here").status.tolist() == ["ok"]
     assert cli.main(["run", "scheme=local", *MLP, "results_dir=here"]) == 0
+
+
+def test_an_experiment_may_name_the_folder_as_well(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file")
+    experiment = tmp_path / "configuration" / "experiment" / "mine.yaml"
+    experiment.parent.mkdir(parents=True)
+    experiment.write_text("# @package _global_\nresults_dir: here\n")
+    assert cli.main(["run", "+experiment=mine", "--config-dir", "configuration", "scheme=local", *MLP]) == 0
+    assert len(rows(tmp_path / "here")) == 1
 
 
 def test_from_python_one_call_has_one_folder() -> None:
@@ -148,6 +162,7 @@ def test_what_cannot_be_read_any_more_is_measured_again(tmp_path: Path, capsys: 
         (["--bogus"], "unrecognized arguments: --bogus"),
         (["-m", "seed=interval(0,1)"], "Can only enumerate CHOICE and RANGE sweeps"),
         (["seed"], "'seed' cannot be read"),
+        (["device=esp32"], "device=esp32: no job runs on a device; modelled.csv has every job that was measured with"),
         (["nonsense=1"], "Could not override 'nonsense'"),
         (["task.n_samples=[1"], "'task.n_samples=[1' cannot be read"),
         (["-m", "scheme=glob(nothing*)"], "no job is asked for"),
@@ -216,6 +231,16 @@ def test_a_traceback_is_shown_to_who_asks_for_it(
     assert ended.returncode == 2
     assert ("Traceback" in ended.stderr) == bool(arguments or environment)
     assert ended.stderr.splitlines()[-1].startswith("ppbench: no scheme named 'plaintxt'")
+
+
+def test_what_there_is_to_call_can_be_looked_up() -> None:
+    assert {"run", "load_summary", "load_records", "__version__"} <= set(dir(ppbench_package))
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["--version"])
+    assert (end.value.code, capsys.readouterr().out) == (0, f"ppbench {ppbench_package.__version__}\n")
 
 
 def test_the_help_says_what_each_exit_status_means(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import os
 import socket
@@ -17,6 +18,8 @@ from ppbench.wire.connection import KERNEL, PayloadBytes
 from ppbench.wire.message import decode
 from tests.broken.schemes import breaks
 from tests.broken.sound import Coordinator, Participant, Sound, roles
+
+PR_SET_DUMPABLE = 4
 
 
 class Bypassing(Coordinator):
@@ -66,6 +69,29 @@ class Bribing(Participant):
 @dataclasses.dataclass(frozen=True)
 class BribesTheKernel(Sound):
     roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(Bribing)
+
+
+def _count_no_more(channel: Any) -> None:
+    counted = channel.payload()
+    channel.payload = lambda: dataclasses.replace(counted)
+
+
+class Stopping(Participant):
+    def setup(self, party: Party, artifacts: Tree) -> None:
+        super().setup(party, artifacts)
+        _count_no_more(party.coordinator)
+
+
+class StoppingToo(Coordinator):
+    def setup(self, party: Party, artifacts: Tree) -> None:
+        super().setup(party, artifacts)
+        for participant in party.participants:
+            _count_no_more(participant)
+
+
+@dataclasses.dataclass(frozen=True)
+class StopsCountingTogether(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(Stopping, StoppingToo)
 
 
 class RunningBackwards(Participant):
@@ -129,12 +155,16 @@ class HidesItsMemory(Sound):
 
 
 class KeepingALine(Participant):
+    opens_sockets = True
+
     def setup(self, party: Party, artifacts: Tree) -> None:
         super().setup(party, artifacts)
         self.aside = socket.create_connection(("127.0.0.1", int(party.coordinator.receive("port"))))
 
 
 class KeepingALineToo(Coordinator):
+    opens_sockets = True
+
     def setup(self, party: Party, artifacts: Tree) -> None:
         super().setup(party, artifacts)
         self.asides = []
@@ -150,7 +180,42 @@ class KeepsALineOpen(Sound):
     roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(KeepingALine, KeepingALineToo)
 
 
+class Whispering(KeepingALine):
+    opens_sockets = False
+
+    def setup(self, party: Party, artifacts: Tree) -> None:
+        super().setup(party, artifacts)
+        self.aside.close()
+
+
+class Overhearing(KeepingALineToo):
+    opens_sockets = False
+
+    def setup(self, party: Party, artifacts: Tree) -> None:
+        super().setup(party, artifacts)
+        for aside in self.asides:
+            aside.close()
+
+
+@dataclasses.dataclass(frozen=True)
+class ClosesItsLineInTime(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(Whispering, Overhearing)
+
+
+class Hiding(Participant):
+    def setup(self, party: Party, artifacts: Tree) -> None:
+        super().setup(party, artifacts)
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class HidesItsSockets(Sound):
+    roles: ClassVar[Mapping[str, type[Role[Any]]]] = roles(Hiding)
+
+
 class Broadcasting(Participant):
+    opens_sockets = True
+
     def setup(self, party: Party, artifacts: Tree) -> None:
         super().setup(party, artifacts)
         self.aside = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -176,6 +241,8 @@ class ListensBeforeAllHaveMet(Sound):
 
 
 class Diverting(Participant):
+    opens_sockets = True
+
     def setup(self, party: Party, artifacts: Tree) -> None:
         super().setup(party, artifacts)
         host, port = party.engine(party.coordinator)
@@ -184,6 +251,8 @@ class Diverting(Participant):
 
 
 class DivertingToo(Coordinator):
+    opens_sockets = True
+
     def setup(self, party: Party, artifacts: Tree) -> None:
         super().setup(party, artifacts)
         self.engines = []

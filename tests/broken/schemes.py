@@ -295,6 +295,8 @@ class ChangesTheEnvironment(Sound):
 
 
 class Whispering(Participant):
+    opens_sockets = True
+
     def setup(self, party: Party, artifacts: Tree) -> None:
         super().setup(party, artifacts)
         with socket.create_connection(("127.0.0.1", int(party.coordinator.receive("port")))) as aside:
@@ -302,6 +304,8 @@ class Whispering(Participant):
 
 
 class Overhearing(Coordinator):
+    opens_sockets = True
+
     def setup(self, party: Party, artifacts: Tree) -> None:
         super().setup(party, artifacts)
         for participant in party.participants:
@@ -318,6 +322,8 @@ class TalksAside(Sound):
 
 class ThreadedWhispering(Participant):
     """The same from a thread that the role starts."""
+
+    opens_sockets = True
 
     def setup(self, party: Party, artifacts: Tree) -> None:
         super().setup(party, artifacts)

@@ -117,6 +117,14 @@ def test_a_job_that_fails_now_is_a_regression(jobs: list[JobRecord]) -> None:
     assert list(compared.failed.values()) == ["failed: it broke"]
 
 
+def test_a_job_that_failed_before_is_told(
+    jobs: list[JobRecord], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write([jobs[0].model_copy(update={"status": "failed", "reason": "it broke", "records": []})], tmp_path)
+    assert main(["compare", str(tmp_path), str(tmp_path)]) == 6
+    assert "- plaintext, digits, mlp: not measured before: failed: it broke\n" in capsys.readouterr().out
+
+
 def test_other_data_are_not_compared(jobs: list[JobRecord]) -> None:
     other = [
         job.model_copy(update={"provenance": job.provenance.model_copy(update={"data_sha256": "0"})}) for job in jobs
@@ -255,6 +263,36 @@ def test_two_versions_are_measured_by_turns(other: str, capsys: pytest.CaptureFi
     assert all("1 of 5 processes" in line for line in seconds)
 
 
-def test_what_is_no_version_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["compare", "--interleave", "no-such-revision", "scheme=plaintext"]) == 2
-    assert "no-such-revision" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("other", "override", "told"),
+    [
+        ("no-such-revision", "scheme=plaintext", "no-such-revision"),
+        (sys.executable, "results_dir=here", "results_dir=here: what is measured for a comparison by turns is kept"),
+        (sys.executable, "measure.processes=3", "measure.processes=3: --processes says how many"),
+        ("without-ppbench", "scheme=plaintext", "without-ppbench measures nothing: no ppbench here"),
+    ],
+)
+def test_what_is_no_comparison_by_turns_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    other: str,
+    override: str,
+    told: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    python = tmp_path / "without-ppbench"
+    python.write_text("#!/bin/sh\necho no ppbench here >&2\nexit 1\n")
+    python.chmod(0o755)
+    assert main(["compare", "--interleave", other, override]) == 2
+    complaint = capsys.readouterr().err
+    assert told in complaint
+    assert len(complaint.splitlines()) == 1
+
+
+def test_of_two_empty_folders_both_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("before", "after"):
+        (tmp_path / name).mkdir()
+    assert main(["compare", str(tmp_path / "before"), str(tmp_path / "after")]) == 6
+    told = capsys.readouterr().out
+    assert all(f"{tmp_path / name} holds no results" in told for name in ("before", "after"))

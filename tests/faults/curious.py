@@ -24,6 +24,8 @@ from tests.broken.sound import Participant, Sound, roles
 class Trying(Participant):
     """Publishes how far it came."""
 
+    opens_sockets = True
+
     def setup(self, party: Party, artifacts: Tree) -> None:
         super().setup(party, artifacts)
         tries: dict[str, list[Callable[[], object]]] = {

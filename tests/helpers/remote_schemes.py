@@ -18,6 +18,8 @@ class NeedyParticipant(Participant):
 
 
 class CallingCoordinator(Coordinator):
+    opens_sockets = True
+
     def setup(self, party: Party, artifacts: Tree) -> None:
         party.engine(party.participant)
 

@@ -9,7 +9,9 @@ import random
 import re
 import select
 import socket
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,20 +22,23 @@ from ppbench.bundle import Tree, flatten
 from ppbench.data.digits import Digits
 from ppbench.errors import PeerGone, ProtocolError, UnavailableError
 from ppbench.launch.door import Door, RemoteOptions, close_door, open_door
-from ppbench.launch.joining import RunOrder, run_key
+from ppbench.launch.joining import DEVICE, RunOrder, run_key
 from ppbench.measure import experiment
+from ppbench.process import Interpreter
 from ppbench.records import JobRecord
 from ppbench.wire import control, handshake, reception
 from ppbench.wire.authentication import TAG_BYTES
+from ppbench.wire.engine import reserve_port
 from ppbench.wire.message import SIZE, as_array, encode
 from schemes.plaintext import Plaintext
 from tests.helpers.adversary import HOST, Adversary, Seen
-from tests.helpers.devices import LONGEST_S, device, ended, remote_job
+from tests.helpers.devices import LONGEST_S, device, device_command, ended, environment, launch, remote_job
 from tests.helpers.ends import admitted
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a second loopback address")
 CHANGED = "was changed, replayed, left out, reordered or put in on its way"
 N_IDLE = 100
+N_STRANGERS = 10_000
 
 
 @contextlib.contextmanager
@@ -222,6 +227,34 @@ def test_idle_connections_keep_no_device_out_and_no_promise_waiting(
         close_door()
     ended(far)
     assert far.returncode == 0
+
+
+def test_the_harness_survives_whatever_strangers_say_to_it(tmp_path: Path, bare_python: Path, marker: str) -> None:
+    """The real command: each of them says something else instead of a handshake, or amid it; then a device comes."""
+    port, token = reserve_port(HOST), tmp_path / "token"
+    small = ["dataset=digits", "model=mlp", "task.n_samples=20", "measure.repetitions=1", "measure.calibrate=false"]
+    wire = ["wire=remote", f"remote.listen={HOST}:{port}", f"remote.token_file={token}"]
+    command = [sys.executable, "-m", "ppbench.cli", "run", *small, *wire, f"results_dir={tmp_path / 'results'}"]
+    told = tmp_path / "told"
+    with told.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out, env=environment()) as harness:
+        while "waiting for 1 device" not in told.read_text():
+            assert harness.poll() is None
+            time.sleep(0.05)
+        lot = random.Random(0)
+        for _ in range(N_STRANGERS):
+            hello = lot.randbytes(32) + bytes([len(DEVICE)]) + DEVICE.encode()
+            saying = hello + lot.randbytes(lot.choice((31, 32, 4096)))
+            saying = lot.choice((saying, hello[: lot.randrange(len(hello))], lot.randbytes(lot.randrange(200))))
+            with socket.create_connection((HOST, port)) as stranger, contextlib.suppress(OSError):
+                stranger.sendall(saying)
+                stranger.shutdown(socket.SHUT_WR)
+                stranger.settimeout(LONGEST_S)
+                while stranger.recv(1 << 12):
+                    pass
+        far = launch(*Interpreter(str(bare_python)).command("ppbench.cli"), *device_command(f"{HOST}:{port}", token))
+        assert ended(far)[-1].endswith("the harness says that it is over")
+    assert harness.returncode == 0, told.read_text()
+    assert "Traceback" not in told.read_text()
 
 
 def test_a_device_survives_whatever_is_said_to_it(bare_python: Path, door: Door) -> None:

@@ -59,7 +59,7 @@ def test_a_party_reads_code_alone_and_writes_to_its_own_folder(
     assert tried["read"].tolist() == [False] * len(everywhere) + [True] * len(code)
     assert tried["written"].tolist() == [False] * len(everywhere) + [True]
     assert not tried["reached"].any() or landlock.abi() < 6
-    assert record.provenance.confinement == f"files by Landlock (ABI {landlock.abi()}), children by seccomp"
+    assert record.provenance.confinement == f"files by Landlock (ABI {landlock.abi()}), children and sockets by seccomp"
 
 
 def test_results_are_hidden_also_where_code_is_beside_them(

@@ -7,13 +7,13 @@ import dataclasses
 import hypothesis.strategies as st
 from hypothesis import given
 
-from ppbench.launch.reports import Counts, EngineSocket, Traffic
+from ppbench.launch.reports import CountedConnection, Counts, Traffic
 from ppbench.measure.readings import counts_move, disagreement
 
 
 def counts(engine_bytes: int = 0, packets: tuple[int, int] | None = None, unacknowledged: int = 0) -> dict[str, Counts]:
     """Of a dealer and a coordinator: bytes of the dealer's engine, and packets that the one sent and the other got."""
-    sockets = [EngineSocket("a:1", "b:2", engine_bytes, 0)] if engine_bytes else []
+    sockets = [CountedConnection("a:1", "b:2", engine_bytes, 0)] if engine_bytes else []
     plain = Traffic(0, 0, 0, 0, 0, 0, "tcp_info")
     one = other = plain
     if packets:

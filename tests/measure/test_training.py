@@ -154,6 +154,8 @@ class LateCoordinator(Coordinator["Late"]):
         super().train(party, shard)
         if self.scheme.wrong == "number":
             party.round_ended(1)
+        if self.scheme.wrong == "type":
+            party.round_ended("last")
 
     def online(self, party: Any, batch: Any) -> None:
         super().online(party, batch)
@@ -172,6 +174,7 @@ class Late(FederatedAveraging):
     ("wrong", "reason"),
     [
         ("number", "coordinator failed in train: coordinator ends training round 1, which is not above 2"),
+        ("type", "coordinator failed in train: coordinator ends training round 'last': a whole number is due"),
         ("stage", "coordinator failed in online: coordinator ends a training round outside of train"),
     ],
 )

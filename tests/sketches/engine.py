@@ -59,6 +59,8 @@ class Engine:
 class Participant(Role["WithEngine"]):
     """The IoT device: its engine sends masked samples."""
 
+    opens_sockets = True
+
     def setup(self, party: Party, artifacts: Tree) -> None:
         self.engine = Engine(party.engine(party.coordinator), listens=False)
 
@@ -77,6 +79,8 @@ class Participant(Role["WithEngine"]):
 
 class Coordinator(Role["WithEngine"]):
     """The cloud: its engine receives them."""
+
+    opens_sockets = True
 
     def setup(self, party: Party, artifacts: Tree) -> None:
         self.network = Network.from_tree(artifacts["model"])

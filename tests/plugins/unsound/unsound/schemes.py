@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from ppbench.bundle import Tree
 from ppbench.data.dataset import Dataset, DatasetSource
@@ -36,6 +36,13 @@ class NamedAsAMethod(Sound):
     name: ClassVar[str] = "broken_name"
 
     options: int = 3  # type: ignore[assignment]
+
+
+@dataclasses.dataclass(frozen=True)
+class TakesAnything(Sound):
+    name: ClassVar[str] = "broken_type"
+
+    width: Any = 3
 
 
 @dataclasses.dataclass(frozen=True)
