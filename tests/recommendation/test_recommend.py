@@ -155,6 +155,20 @@ def test_an_accuracy_on_few_samples_says_what_else_it_may_be(told: Callable[...,
     assert "| 96.4 to 99.9 |" in line(text, "cryptonets", "|")
 
 
+def test_a_lower_bound_without_privacy_says_so(tmp_path: Path, told: Callable[..., str]) -> None:
+    """`mpc_tfp` needs no third party, because the coordinator knows every mask."""
+    dealt = measured("mpc")
+    job = dealt.model_copy(
+        update={
+            "variant": "provider=tfp (no privacy: lower bound)",
+            "config": {**dealt.config, "scheme": {**dealt.config["scheme"], "provider": "tfp"}},
+            "records": [record for record in dealt.records if "dealer" not in (record.party, record.peer)],
+        }
+    )
+    text = told(write(tmp_path, job), "device=phone", "link=wifi", "samples_per_day=24", "third_party=false")
+    assert "no privacy: lower bound" in line(text, "mpc_tfp", "-")
+
+
 def test_what_a_baseline_beats_in_every_column_says_so(tmp_path: Path, told: Callable[..., str]) -> None:
     """The same work and bytes as a baseline's, and fewer right answers; a cheaper one is beaten by nobody."""
     small = measured("local", "model=local_cnn")
