@@ -95,7 +95,7 @@ def use_cost(job: JobRecord, use: Use) -> UseCost:
     samples_per_day = use.n_devices * use.samples_per_day
     return UseCost(
         device_s_per_sample=None if device_s is None else device_s.best,
-        link_s_per_sample=on_link and on_link.link_s_per_sample,
+        link_s_per_sample=None if on_link is None else on_link.link_s_per_sample,
         answer_s=_answer_s(measured, on_device, on_link, use.samples_per_day),
         j_per_sample=j_per_sample,
         once_j=once_j,

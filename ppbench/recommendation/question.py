@@ -102,7 +102,7 @@ class Question:
 
 def in_words(question: Question, use: Use) -> str:
     """For whom the answer holds, in one sentence's worth of words."""
-    whose, each = ("", "") if question.n_devices == 1 else (f"{question.n_devices:,} times ", " each")
+    whose, each = ("", "") if question.n_devices == 1 else (f"{question.n_devices:,} devices: ", " each")
     words = [f"{whose}{use.device.title} on {use.link.title}, {question.samples_per_day:,g} samples a day{each}"]
     if question.battery_wh is not None:
         words.append(f"a battery of {question.battery_wh:g} Wh")

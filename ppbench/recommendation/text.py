@@ -23,6 +23,8 @@ HOW_KNOWN = (
 )
 """What each figure is, one sentence a kind."""
 
+_TEXT_COLUMNS = ("scheme", "model")
+
 
 def text(found: Sequence[Candidate], question: Question, use: Use, where: str, width: float = math.inf) -> str:
     """A table per data set of what is feasible, at most `width` letters wide, the rest, and for whom all this holds."""
@@ -45,7 +47,7 @@ def _dataset(dataset: str, members: Sequence[Candidate], question: Question, wid
         yield ""
         columns = _columns(feasible, question)
         rows = [[of(one) for of in columns.values()] for one in feasible]
-        yield from table_within(width, list(columns), rows, 1)
+        yield from table_within(width, list(columns), rows, sum(title in columns for title in _TEXT_COLUMNS))
         yield ""
         yield from (line for one in feasible for line in _told(one))
     else:
@@ -70,7 +72,7 @@ def _columns(feasible: Sequence[Candidate], question: Question) -> dict[str, Cal
         "link": _of(lambda cost: duration(cost.link_s_per_sample)),
         "bytes": _of(lambda cost: units.size(cost.payload_bytes_per_sample)),
         "rounds": lambda one: units.number(one.rounds),
-        "energy": _of(lambda cost: units.energy(cost.j_per_sample and cost.j_per_sample.best)),
+        "energy": _of(lambda cost: units.energy(None if cost.j_per_sample is None else cost.j_per_sample.best)),
         "range": _of(_range),
         "once": _of(lambda cost: units.energy(cost.once_j)),
     }
@@ -83,8 +85,8 @@ def _columns(feasible: Sequence[Candidate], question: Question) -> dict[str, Cal
         "flash": _of(lambda cost: units.size(cost.flash_bytes)),
     }
     if question.n_devices > 1:
-        columns["cores"] = _of(lambda cost: f"{cost.coordinator_cores:,.3g}")
-        columns["TB/month"] = _of(lambda cost: f"{cost.terabytes_per_month:,.3g}")
+        columns["cores"] = _of(lambda cost: _rough(cost.coordinator_cores))
+        columns["TB/month"] = _of(lambda cost: _rough(cost.terabytes_per_month))
     return columns
 
 
@@ -110,17 +112,22 @@ def _range(cost: UseCost) -> str:
     return f"{units.energy(cost.j_per_sample.low)} to {units.energy(cost.j_per_sample.high)}"
 
 
+def _rough(value: float) -> str:
+    """To three digits, however many there are."""
+    return units.number(float(f"{value:.3g}"))
+
+
 def _battery(cost: UseCost) -> str:
     return units.NOT_MEASURED if cost.battery_days is None else duration(cost.battery_days * DAY_S)
 
 
 def _told(one: Candidate) -> Iterator[str]:
     """What a row has no room for."""
-    whole = "" if one.name == one.group.label else f", that is {one.group.label},"
+    whole = f", that is {one.group.label}," if one.group.variant else ""
     yield f"- {one.name}{whole} protects, by its card: {one.protects or 'unknown, as it is not installed here'}"
     yield from (f"  - {remark}" for remark in one.remarks)
     if one.beaten_by:
-        yield f"  - no better in any column than {' and '.join(map(_as_a_bar, one.beaten_by))}"
+        yield f"  - no better in any column than {', '.join(map(_as_a_bar, one.beaten_by))}"
 
 
 def _listed(begin: str, parts: Sequence[str]) -> Iterator[str]:
@@ -133,4 +140,4 @@ def _listed(begin: str, parts: Sequence[str]) -> Iterator[str]:
 
 
 def _as_a_bar(baseline: Candidate) -> str:
-    return f"{baseline.name}, which protects nothing" if baseline.protects == "nothing" else baseline.name
+    return f"{baseline.name} (which protects nothing)" if baseline.protects == "nothing" else baseline.name

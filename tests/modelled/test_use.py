@@ -100,8 +100,14 @@ def test_a_device_that_cannot_compute_it_has_neither_seconds_nor_joules() -> Non
 def test_a_pass_that_took_no_time_is_no_endless_battery() -> None:
     """A clock that saw nothing, and a link that takes nothing: nobody knows how long it lasts."""
     free = dataclasses.replace(BLE, energy_sent_j_per_bit=0.0, energy_received_j_per_bit=0.0, base_power_w=0.0)
-    none = {f"participant_{kind}_macs_per_sample": 0.0 for kind in ("dense", "convolution")}
-    still = cost(altered(JOB, cpu_s=0.0, channel_cpu_s=0.0, **none), free, battery_j=1e4)
+    unseen = altered(
+        JOB,
+        cpu_s=0.0,
+        channel_cpu_s=0.0,
+        participant_dense_macs_per_sample=0.0,
+        participant_convolution_macs_per_sample=0.0,
+    )
+    still = cost(unseen, free, battery_j=1e4)
     assert still.j_per_sample is not None
     assert still.j_per_sample.best == 0
     assert still.battery_days is None

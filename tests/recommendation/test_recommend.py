@@ -115,7 +115,7 @@ def test_it_says_for_whom_it_holds_what_is_modelled_and_what_each_protects(few: 
     text = told(few, *ASKED, "battery_wh=2", "n_devices=100000000", "accuracy_min=0.9", "third_party=false")
     (holds,) = [part for part in text.split("\n\n") if part.startswith("This holds for")]
     for words in (
-        "100,000,000 times Cortex-M4",
+        "100,000,000 devices: Cortex-M4",
         "Cortex-M4",
         "24 samples a day each",
         "2 Wh",
