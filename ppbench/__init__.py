@@ -3,6 +3,7 @@
 import ppbench
 summary = ppbench.run("scheme=plaintext,obfnet", "dataset=mnist")   # a pandas DataFrame, one row per job
 records = ppbench.load_records("results/...")                       # every measured value
+answer = ppbench.recommend("results/...", device="cortex_m4", link="ble_5", samples_per_day=24)   # feasible, or why not
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ppbench.api import load_records, load_summary, run
+    from ppbench.api import load_records, load_summary, recommend, run
 
 __version__ = "0.3.0"
-__all__ = ["__version__", "load_records", "load_summary", "run"]
+__all__ = ["__version__", "load_records", "load_summary", "recommend", "run"]
 
 
-_FUNCTIONS = ("load_records", "load_summary", "run")
+_FUNCTIONS = ("load_records", "load_summary", "recommend", "run")
 
 
 def __getattr__(name: str) -> Any:

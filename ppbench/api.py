@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from omegaconf import DictConfig
 
 from ppbench.app import config
 from ppbench.app.display import Quiet
+from ppbench.app.recommend import recommended
 from ppbench.app.report import write_report
 from ppbench.app.results_dir import make, new_results_dir
 from ppbench.app.runner import prepare_jobs, run_job
 from ppbench.errors import ConfigError
 from ppbench.launch.wires import shut_wires
+from ppbench.recommendation.question import Question
 from ppbench.records import tidy
 from ppbench.report.summary import summary
 from ppbench.store import read_all
@@ -58,3 +61,14 @@ def load_summary(results_dir: str | Path) -> pd.DataFrame:
 def load_records(results_dir: str | Path) -> pd.DataFrame:
     """Every measured value of a results folder, one row each."""
     return tidy(read_all(Path(results_dir)))
+
+
+def recommend(results_dir: str | Path, **question: Any) -> pd.DataFrame:
+    """What of a results folder a device could use: by data set what is `feasible` in order of energy, then the rest.
+
+    `question` has device, link (names of profiles, or files of one's own) and samples_per_day, and what else matters of
+    `ppbench.recommendation.question.Question`. One row per scheme and variant; units are in the names of the columns,
+    and what is not measured is called modelled or counted there. `reason` says why one is not feasible. Raises
+    ConfigError for a question that is not one, and PpbenchError for a folder of which nothing can be modelled.
+    """
+    return recommended(Path(results_dir), Question.of(question))

@@ -24,12 +24,13 @@ _COMMANDS = {
     "participant": "take part as the IoT device in the runs of a harness on another machine (wire=remote)",
     "report": "write the tables and pictures of a results folder anew",
     "pack": "put the jobs of a results folder into two files, which `ppbench report` reads as it reads their folders",
+    "recommend": "which of the measured schemes a device could use, for whom, and why not the others",
     "compare": "what two results folders differ in: bytes, rounds and accuracy decide, times are shown",
     "check": "run the conformance checks on a scheme, a data set or a model",
     "doctor": "the machine, the versions, and what is missing",
 }
 FORMATS = ("markdown", "json")
-"""Of what `compare` prints."""
+"""Of what `compare` and `recommend` print."""
 _IN_TURN = 10
 USAGE_STATUS = 2
 FAULT_STATUS = 3
@@ -123,6 +124,16 @@ def _parsed(given: list[str]) -> tuple[argparse.Namespace, list[str]]:
             command.add_argument("--processes", type=int, default=_IN_TURN, help="of each (default: %(default)s)")
             command.add_argument("--format", choices=FORMATS, default=FORMATS[0], help="default: %(default)s")
             command.epilog = "exit status 0: no regression, 1: a regression, 5: not comparable, 6: nothing compared"
+        elif name == "recommend":
+            command.add_argument("results_dir", type=Path, metavar="DIR")
+            command.add_argument(
+                "question",
+                nargs="*",
+                metavar="KEY=VALUE",
+                help="device, link (names in `ppbench list`, or files of your own) and samples_per_day; and what else "
+                "matters: battery_wh, n_devices, accuracy_min, latency_max_s, third_party=false, task, dataset, model",
+            )
+            command.add_argument("--format", choices=FORMATS, default=FORMATS[0], help="default: %(default)s")
         elif name == "participant":
             command.add_argument("--connect", required=True, metavar="HOST:PORT", help="where the harness listens")
             command.add_argument("--token-file", required=True, type=Path, help="a copy of the harness's token file")
@@ -168,6 +179,11 @@ def _dispatch(parsed: argparse.Namespace, given: list[str]) -> int:
         from ppbench.store import pack
 
         print(f"packed {pack(parsed.results_dir)} jobs of {parsed.results_dir}")
+        return 0
+    if parsed.command == "recommend":
+        from ppbench.app.recommend import print_recommendation
+
+        print_recommendation(parsed.results_dir, parsed.question, parsed.format)
         return 0
     if parsed.command == "compare":
         from ppbench.app.compare import print_comparison, print_in_turn

@@ -16,7 +16,7 @@ from ppbench.compare.folders import Compared, Outcome, compare
 from ppbench.compare.judge import Comparison
 from ppbench.errors import ConfigError, PpbenchError, in_range
 from ppbench.records import JobRecord
-from ppbench.report.table import markdown_table
+from ppbench.report.width import table_within, terminal_width
 from ppbench.store import read_all
 
 STATUS: dict[Outcome, int] = {"no regression": 0, "regression": 1, "not comparable": 5, "nothing compared": 6}
@@ -76,7 +76,7 @@ def _lines(compared: Compared, sides: Sequence[str], everything: bool) -> Iterat
     shown = [one for one in compared.comparisons if everything or one.verdict in ("better", "worse")]
     shown.sort(key=lambda one: (not one.is_regression, one.verdict != "worse", one.verdict != "better"))
     if shown:
-        yield from markdown_table(_HEADER, [_row(one) for one in shown], _N_TEXT_COLUMNS)
+        yield from table_within(terminal_width(), _HEADER, [_row(one) for one in shown], _N_TEXT_COLUMNS)
         yield ""
     for job, why in compared.failed.items():
         yield f"- {job}: measured before, now {why}"

@@ -1,0 +1,1 @@
+"""Which scheme a device should use: always for one question, never for everybody."""

@@ -1,0 +1,1 @@
+"""`ppbench recommend`."""
