@@ -1,0 +1,213 @@
+// The table of schemes for a use: baselines on top, filtered and sorted as the reader wants it.
+
+const MOST_LINES = 60;
+const FEASIBLE_TEXT = new Map([[true, "yes"], [false, "no"], [null, "unknown"]]);
+
+const view = { family: "", task: "", dataset: "", feasible: false, alone: false, sort: "energy", descending: false, all: false };
+
+// Baselines stay whatever the filter is, but for the data set: what is about other samples is no comparison.
+function isShown(row, cost) {
+  if (view.dataset && row.dataset !== view.dataset) return false;
+  if (row.is_baseline) return true;
+  return (
+    (!view.family || row.family === view.family) &&
+    (!view.task || row.task === view.task) &&
+    (!view.feasible || cost.feasible === true) &&
+    (!view.alone || !row.third_parties.length)
+  );
+}
+
+function drawFilters(changed) {
+  const form = document.getElementById("filters");
+  const valuesOf = (key) => [...new Set(DATA.rows.filter((row) => !row.is_baseline).map((row) => row[key]))].filter(isKnown);
+  const update = (key, value) => {
+    view[key] = value;
+    view.all = false;
+    changed();
+  };
+  const chooser = (label, key, any) => {
+    const options = valuesOf(key).map((value) => element("option", { value }, value));
+    const select = element("select", { name: key, change: () => update(key, select.value) },
+      element("option", { value: "" }, any), options);
+    return element("label", { class: "field" }, element("span", {}, label), select);
+  };
+  const check = (label, key) => {
+    const box = element("input", { type: "checkbox", name: key, change: () => update(key, box.checked) });
+    return element("label", { class: "check" }, box, label);
+  };
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.replaceChildren(
+    chooser("Family", "family", "all families"),
+    chooser("Task", "task", "inference and training"),
+    chooser("Data set", "dataset", "all data sets"),
+    check("must be feasible", "feasible"),
+    check("needs no third party", "alone"),
+  );
+}
+
+function drawTable(use, costs, changed) {
+  const shown = DATA.rows.filter((row) => isShown(row, costs.get(row)));
+  const [baselines, schemes] = [true, false].map((wanted) => sorted(shown.filter((row) => row.is_baseline === wanted), costs));
+  const lines = view.all ? schemes : schemes.slice(0, MOST_LINES);
+  const left = schemes.length - lines.length;
+  const line = (row) => tableLine(row, costs);
+  put(
+    "table",
+    scrollBox(
+      "Schemes and what they cost for this use",
+      element(
+        "table",
+        { class: "schemes" },
+        element("caption", { class: "unseen" }, `Schemes for ${useText(use)}`),
+        element("thead", {}, element("tr", {}, headers(changed))),
+        element("tbody", { class: "baselines" }, baselines.map(line)),
+        element("tbody", {}, lines.length ? lines.map(line) : nothingLine()),
+      ),
+    ),
+    left > 0 &&
+      element("p", { class: "note" }, `${numberText(left)} more are not listed. `,
+        element("button", { type: "button", click: () => { view.all = true; changed(); } }, `List all ${numberText(schemes.length)}`)),
+    element("p", { class: "note" }, tableNote()),
+  );
+}
+
+function sorted(rows, costs) {
+  const valueIn = SORTS[view.sort];
+  const sign = view.descending ? -1 : 1;
+  return [...rows].sort((one, other) => {
+    const [a, b] = [one, other].map((row) => valueIn(row, costs.get(row)));
+    // What is not known comes last, whichever way.
+    if (a === null || b === null) return (a === null) - (b === null);
+    return a < b ? -sign : a > b ? sign : 0;
+  });
+}
+
+const SORTS = {
+  name: (row) => row.name,
+  feasible: (row, cost) => -FEASIBLE_RANK.get(cost.feasible),
+  ...Object.fromEntries(COLUMNS.map(({ key }) => [key, (row, cost) => valueOf(key, row, cost)])),
+};
+
+function headers(changed) {
+  const sortable = (key, title, kind) => {
+    const active = view.sort === key;
+    const toggle = () => {
+      view.descending = active ? !view.descending : column(key)?.better === 1;
+      view.sort = key;
+      changed();
+      document.querySelector(`[data-sort="${key}"]`).focus();
+    };
+    return element(
+      "th",
+      { scope: "col", "aria-sort": active ? (view.descending ? "descending" : "ascending") : null, class: key },
+      element("button", { type: "button", "data-sort": key, click: toggle }, title),
+      kind && element("small", {}, kind),
+    );
+  };
+  return [
+    sortable("name", "Scheme"),
+    severalDatasets() && element("th", { scope: "col" }, "Data set"),
+    sortable("feasible", "Feasible", "modelled"),
+    ...COLUMNS.map(({ key, title, kind }) => sortable(key, title, kind)),
+    element("th", { scope: "col", class: "labels" }, "Overhead", element("small", {}, "beside the paper’s")),
+  ];
+}
+
+function severalDatasets() {
+  return new Set(DATA.rows.map(({ dataset }) => dataset)).size > 1;
+}
+
+function tableLine(row, costs) {
+  const cost = costs.get(row);
+  const beaten = beatenText(beatenBy(row, costs));
+  return element(
+    "tr",
+    { class: cost.feasible === false ? "infeasible" : null, "data-job": row.job },
+    element(
+      "th",
+      { scope: "row" },
+      element("div", { class: "named" }, marker(row),
+        element("div", {},
+          element("a", { href: `#${sectionId(row)}` }, row.name),
+          element("small", {}, row.is_baseline ? "baseline" : [row.family, row.task === "training" ? ", training" : ""].join("")),
+          beaten && element("small", { class: "beaten" }, beaten)))),
+    severalDatasets() && element("td", { class: "text" }, row.dataset),
+    element("td", { class: "feasible" }, feasibleCell(cost)),
+    COLUMNS.map((one) => valueCell(one, row, cost)),
+    element("td", { class: "labels" }, labelLine("computation", row.computation), labelLine("communication", row.communication)),
+  );
+}
+
+function feasibleCell(cost) {
+  const words = FEASIBLE_TEXT.get(cost.feasible);
+  const why = whyText(cost);
+  return [element("b", { class: `is-${words}` }, words), why && element("small", {}, why)];
+}
+
+// Why not, or on what condition, and what the model leaves out.
+function whyText({ reasons, condition, left_out }) {
+  return [...reasons, condition, left_out && `not modelled: ${left_out}`].filter(Boolean).join("; ");
+}
+
+function valueCell({ key, of, text, range, beside }, row, cost) {
+  const ends = range?.(row, cost);
+  const small = ends ? `${text(ends.low)} – ${text(ends.high)}` : beside?.(row);
+  const value = of(row, cost);
+  return element("td", { "data-column": key, "data-value": isKnown(value) ? value : null }, text(value), small && element("small", {}, small));
+}
+
+function labelLine(axis, label) {
+  if (!label?.measured && !label?.paper) return element("div", {}, NOT_MEASURED);
+  return element(
+    "div",
+    { title: label.reason || null },
+    chip(label),
+    label.paper &&
+      element("small", {}, label.agrees === null ? `paper: ${label.paper}` : label.agrees ? "as in the paper" : `paper: ${label.paper}`),
+  );
+}
+
+function chip(label) {
+  if (!label.measured) return NOT_MEASURED;
+  return element("span", { class: `chip ${label.severity}` }, label.measured, label.firm ? "" : " ~");
+}
+
+function nothingLine() {
+  const span = COLUMNS.length + 3 + severalDatasets();
+  return element("tr", {}, element("td", { colspan: span, class: "text" }, "No scheme passes the filters; the baselines above do not depend on them."));
+}
+
+function tableNote() {
+  const parts = [
+    "Time, bytes, rounds and energy are for one sample, preprocessing included; small print below a time is its range.",
+    "Energy is computing and radio. The battery pays for setup and training once, then for samples; what a device takes while it sleeps, and the radio for preprocessing, is not modelled.",
+    "~: a label that is not firm.",
+  ];
+  if (DATA.rows.length < DATA.n_all_rows) {
+    parts.push(`Of ${numberText(DATA.n_all_rows)} schemes and variants ${numberText(DATA.rows.length)} are in this page: the baselines, the cheapest and the dearest for a participant; summary.csv has all.`);
+  }
+  if (DATA.n_references) parts.push("Jobs that are there as a reference for one batch size are left out; summary.csv has them.");
+  return parts.join(" ");
+}
+
+// Who is feasible, and for whom that holds.
+function drawVerdict(use, costs) {
+  const shown = DATA.rows.filter((row) => isShown(row, costs.get(row)));
+  const schemes = shown.filter((row) => !row.is_baseline);
+  const feasible = schemes.filter((row) => costs.get(row).feasible === true);
+  const [least] = feasible.filter((row) => costs.get(row).j_per_sample !== null)
+    .sort((a, b) => costs.get(a).j_per_sample - costs.get(b).j_per_sample);
+  put(
+    "verdict",
+    element("p", { class: "for" }, "For ", element("strong", {}, useText(use))),
+    element(
+      "p",
+      { class: "verdict", role: "status" },
+      `${numberText(feasible.length)} of ${numberText(schemes.length)} schemes and variants ${feasible.length === 1 ? "is" : "are"} feasible`,
+      least
+        ? [". Of these, ", element("a", { href: `#${sectionId(least)}` }, least.name),
+          ` takes the least energy: ${energyText(costs.get(least).j_per_sample)} a sample, at ${percentText(least.measured.accuracy)} accuracy.`]
+        : ".",
+    ),
+  );
+}
