@@ -13,7 +13,7 @@ function drawClaims() {
       element(
         "li",
         {},
-        element("p", { class: "claim" }, element("span", {}, claim.claim), " ",
+        element("p", { class: "claim" }, element("span", {}, claim.claim[0].toUpperCase() + claim.claim.slice(1)), " ",
           element("span", { class: `chip ${VERDICT_CLASSES[claim.verdict]}` }, claim.verdict)),
         element("p", {}, `Paper, ${claim.where}: ${claim.paper}. About ${aboutText(claim)}.`),
         claim.reason && element("p", {}, `${claim.verdict === "undecided" ? "Why" : "Note"}: ${claim.reason}.`),

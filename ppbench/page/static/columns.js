@@ -1,14 +1,14 @@
 // The columns of the table, which are the axes of the pictures too. `better` is 1 where more is better, -1 where less
-// is; without it a column is for reading alone.
+// is.
 
 const COLUMNS = [
   {
-    key: "accuracy", title: "Accuracy", kind: "measured", better: 1, of: (row) => row.measured.accuracy,
+    key: "accuracy", title: "Accuracy", kind: "measured", better: 1, errors: true, of: (row) => row.measured.accuracy,
     text: percentText, beside: (row) => isKnown(row.measured.n_samples) && `n = ${numberText(row.measured.n_samples)}`,
   },
   {
-    key: "time", title: "Time on the device", axis: "Time on the device for a sample", kind: "modelled", better: -1, log: true,
-    of: (row, cost) => cost.device_s_per_sample?.best, text: secondsText, range: (row, cost) => cost.device_s_per_sample,
+    key: "time", title: "Device time", axis: "Time on the device for a sample", kind: "modelled", better: -1, log: true,
+    of: (row, cost) => cost.device_s_per_sample?.best, text: durationText, tick: secondsText, range: (row, cost) => cost.device_s_per_sample,
   },
   {
     key: "bytes", title: "Bytes", axis: "Bytes for a sample, both ways", kind: "counted", better: -1, log: true,
@@ -24,18 +24,23 @@ const COLUMNS = [
     of: (row, cost) => cost.battery_days, text: (days) => longTimeText(isKnown(days) ? days * DAY_S : null),
   },
   {
-    key: "memory", title: "RAM, at least", kind: "counted", better: -1, log: true,
+    key: "memory", title: "RAM", axis: "RAM, at least", kind: "counted, at least", better: -1, log: true,
     of: (row, cost) => cost.on_device?.ram_bytes, text: sizeText,
   },
   {
-    key: "cores", title: "Coordinator cores", kind: "modelled", better: -1, log: true,
-    of: (row, cost) => cost.coordinator_cores, text: roughText,
+    key: "cores", title: "Cloud cores", axis: "Coordinator cores", kind: "modelled", better: -1, log: true,
+    of: (row, cost) => cost.coordinator_cores, text: roughText, ofMany: true,
   },
   {
-    key: "traffic", title: "TB a month", axis: "Terabytes a month", kind: "modelled", better: -1, log: true,
-    of: (row, cost) => cost.terabytes_per_month, text: roughText,
+    key: "traffic", title: "Traffic a month", kind: "modelled", better: -1, log: true,
+    of: (row, cost) => cost.terabytes_per_month, text: (terabytes) => trafficText(terabytes * TERABYTE), ofMany: true,
   },
 ];
+
+// What one device makes of the coordinator is next to nothing: these columns are for many.
+function columnsFor({ n_devices }) {
+  return COLUMNS.filter(({ ofMany }) => !ofMany || n_devices > 1);
+}
 
 function column(key) {
   return COLUMNS.find((one) => one.key === key);

@@ -54,6 +54,16 @@ function marker(row) {
   return drawn("svg", { class: "marker", viewBox: "-8 -8 16 16", width: 14, height: 14, "aria-hidden": "true" }, markerShape(row));
 }
 
+// Without the data set behind it, which tells schemes apart where several data sets are in one table.
+function nameHere(row) {
+  return view.dataset ? row.name.replace(`, ${row.dataset}`, "") : row.name;
+}
+
+// The same with places where a line may break.
+function breakable(name) {
+  return name.split(/(?<=[_(,])/).flatMap((part, i) => (i ? [element("wbr"), part] : part));
+}
+
 function sectionId(row) {
   return `scheme-${DATA.rows.indexOf(row)}`;
 }

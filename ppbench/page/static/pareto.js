@@ -46,13 +46,14 @@ function drawPareto(costs) {
     picture,
     familyLegend(rows, "hollow: not feasible for this use"),
     element("p", { class: "note" },
+      across.errors || up.errors ? "Accuracy is drawn by the share of errors, on a logarithmic axis; no error at all stands at its end. " : "",
       "The line joins the feasible ones that nothing else shown is at least as good as in both. Every mark leads to its scheme’s section. ",
       missing ? `${numberText(missing)} of the schemes shown above lack one of the two measures.` : ""),
   );
 }
 
-function axisOf({ title, axis, text, log, key, kind }) {
-  return { title: `${axis ?? title} (${kind})`, text, log, most: key === "accuracy" ? 1 : Infinity };
+function axisOf({ title, axis, text, tick, log, errors, kind }) {
+  return { title: `${axis ?? title} (${kind})`, text: tick ?? text, log, errors };
 }
 
 // What can be had at each place across: between two neighbours, what the one has that costs no more than the place.

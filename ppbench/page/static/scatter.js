@@ -2,6 +2,7 @@
 
 const TICKS_APART = { x: 90, y: 48 };
 const LOG_FROM = 30;
+const ERROR_TICKS = [1, 0.9, 0.99, 0.5, 0.999, 0.8, 0.98, 0.995, 0.95, 0.6, 0.7, 0.2];
 
 // `axes`: {x, y}, each {title, text, log}. `points`: {row, x, y, hollow, name, told, low, high}. `under` draws behind.
 function scatter({ label, axes, points, under = () => [], width, height = Math.min(460, Math.max(320, width * 0.55)) }) {
@@ -24,21 +25,24 @@ function scatter({ label, axes, points, under = () => [], width, height = Math.m
 function pointMark({ row, px, py, hollow, told, label }) {
   return drawn(
     "a",
-    { href: `#${sectionId(row)}`, class: "point", "aria-label": `${row.name}: ${told}` },
-    drawn("title", {}, `${row.name}\n${told}`),
+    { href: `#${sectionId(row)}`, class: "point", "aria-label": `${nameHere(row)}: ${told}` },
+    drawn("title", {}, `${nameHere(row)}\n${told}`),
     drawn("circle", { cx: px, cy: py, r: 12, class: "halo" }),
     drawn("g", { transform: `translate(${px} ${py})` }, markerShape(row, hollow)),
-    drawn("text", { x: label?.x ?? px, y: label?.y ?? py - 11, "text-anchor": label?.anchor ?? "middle", class: label ? "name" : "name hidden" }, row.name),
+    drawn("text", { x: label?.x ?? px, y: label?.y ?? py - 11, "text-anchor": label?.anchor ?? "middle", class: label ? "name" : "name hidden" }, nameHere(row)),
   );
 }
 
 function scaleOf(values, axis, from, to, apart) {
   const known = values.filter((value) => Number.isFinite(value));
+  if (axis.errors) return errorScale(known, from, to, apart);
   const positive = known.filter((value) => value > 0);
   const [least, most] = [Math.min(...positive), Math.max(...known)];
   const isLog = axis.log && positive.length > 0 && most / least >= LOG_FROM;
   const count = Math.max(2, Math.floor(Math.abs(to - from) / apart));
-  return isLog ? logScale(least, most, from, to, count, known.length > positive.length) : linearScale(known, from, to, count, axis);
+  return isLog
+    ? logScale(least, most, from, to, count, known.length > positive.length)
+    : linearScale(known, from, to, count);
 }
 
 // Zeros, if there are any, stand at the low end.
@@ -51,7 +55,21 @@ function logScale(least, most, from, to, count, withZero) {
   return { at, ticks };
 }
 
-function linearScale(known, from, to, count, { most: limit = Infinity }) {
+// Of accuracies: what tells 99 % from 98 % apart as far as 90 % from 80 %.
+function errorScale(accuracies, from, to, apart) {
+  const errors = accuracies.map((accuracy) => 1 - accuracy);
+  const least = Math.min(0.5, ...errors.filter((error) => error > 0)) / 2;
+  const [low, high] = [Math.log10(Math.max(...errors, least * 4)) + 0.06, Math.log10(least)];
+  const at = (accuracy) => from + ((Math.log10(Math.max(1 - accuracy, least)) - low) / (high - low)) * (to - from) * 0.97;
+  const ticks = [];
+  for (const tick of ERROR_TICKS) {
+    const inside = tick === 1 || (Math.log10(1 - tick) <= low && 1 - tick > least * 1.3);
+    if (inside && ticks.every((other) => Math.abs(at(other) - at(tick)) > apart * 0.6)) ticks.push(tick);
+  }
+  return { at, ticks };
+}
+
+function linearScale(known, from, to, count) {
   const [least, most] = known.length ? [Math.min(...known), Math.max(...known)] : [0, 1];
   const room = (most - least || Math.abs(most) || 1) * 0.08;
   const [low, high] = [least - room, most + room];
@@ -59,7 +77,7 @@ function linearScale(known, from, to, count, { most: limit = Infinity }) {
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].map((times) => times * power).find((one) => one >= raw);
   const ticks = [];
-  for (let tick = Math.ceil(low / step) * step; tick <= high; tick += step) if (tick <= limit) ticks.push(Number(tick.toPrecision(12)));
+  for (let tick = Math.ceil(low / step) * step; tick <= high; tick += step) ticks.push(Number(tick.toPrecision(12)));
   return { at: (value) => from + ((value - low) / (high - low)) * (to - from), ticks };
 }
 
@@ -87,7 +105,7 @@ function labelPlaces(points, area) {
   const taken = [...boxes];
   return points.map((point, i) => {
     if (!point.named) return point;
-    const width = point.row.name.length * 6.6;
+    const width = nameHere(point.row).length * 6.6;
     const tries = [
       { x: point.px + 11, y: point.py + 4, anchor: "start" },
       { x: point.px - 11, y: point.py + 4, anchor: "end" },

@@ -73,7 +73,7 @@ function stagesTable(stages) {
   const heads = ["Stage", "Part", "CPU", "Wall", "Sent", "Received", "Messages sent"];
   return element("table", { class: "stages" },
     element("caption", { class: "unseen" }, "Medians over repetitions and processes"),
-    element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col" }, head)))),
+    element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col", class: head === "Part" && "text" }, head)))),
     element("tbody", {}, stages.map((one) =>
       element("tr", {}, element("th", { scope: "row" }, STAGE_TEXTS[one.stage] ?? one.stage), element("td", { class: "text" }, one.part),
         [secondsText(one.cpu_s), secondsText(one.wall_s), sizeText(one.payload_bytes_sent), sizeText(one.payload_bytes_received), numberText(one.messages_sent)]
@@ -90,7 +90,8 @@ function strip({ title, points, processes, n_points }) {
   const at = (value) => left + (most > least ? (value - least) / (most - least) : 0.5) * (width - left - right);
   const spread = least > 0 ? `, largest ${roughText(most / least)} times the least` : "";
   const cut = n_points > points.length ? ` (${numberText(points.length)} of ${numberText(n_points)} drawn)` : "";
-  const told = `${secondsText(least)} to ${secondsText(most)}, median ${secondsText(middle)}${spread}; n = ${numberText(n_points)}${cut}`;
+  const range = points.length > 1 ? `${secondsText(least)} to ${secondsText(most)}, median ${secondsText(middle)}${spread}` : secondsText(least);
+  const told = `${range}; n = ${numberText(n_points)}${cut}`;
   return element("figure", { class: "strip" },
     element("figcaption", {}, element("b", {}, title), element("small", {}, told)),
     drawn("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${title}: ${told}` },

@@ -3,7 +3,14 @@
 const MOST_LINES = 60;
 const FEASIBLE_TEXT = new Map([[true, "yes"], [false, "no"], [null, "unknown"]]);
 
-const view = { family: "", task: "", dataset: "", feasible: false, alone: false, sort: "energy", descending: false, all: false };
+const view = { family: "", task: "", dataset: mostCommonDataset(), feasible: false, alone: false, sort: "energy", descending: false, all: false };
+
+// What is about different samples is not compared, unless the reader asks for it.
+function mostCommonDataset() {
+  const datasets = DATA.rows.map(({ dataset }) => dataset);
+  const count = (one) => datasets.filter((other) => other === one).length;
+  return datasets.reduce((most, one) => (count(one) > count(most) ? one : most), datasets[0]);
+}
 
 // Baselines stay whatever the filter is, but for the data set: what is about other samples is no comparison.
 function isShown(row, cost) {
@@ -19,14 +26,14 @@ function isShown(row, cost) {
 
 function drawFilters(changed) {
   const form = document.getElementById("filters");
-  const valuesOf = (key) => [...new Set(DATA.rows.filter((row) => !row.is_baseline).map((row) => row[key]))].filter(isKnown);
+  const valuesOf = (key) => [...new Set(DATA.rows.map((row) => row[key]))].filter((value) => value && value !== "baseline");
   const update = (key, value) => {
     view[key] = value;
     view.all = false;
     changed();
   };
   const chooser = (label, key, any) => {
-    const options = valuesOf(key).map((value) => element("option", { value }, value));
+    const options = valuesOf(key).map((value) => element("option", { value, selected: value === view[key] }, value));
     const select = element("select", { name: key, change: () => update(key, select.value) },
       element("option", { value: "" }, any), options);
     return element("label", { class: "field" }, element("span", {}, label), select);
@@ -50,7 +57,8 @@ function drawTable(use, costs, changed) {
   const [baselines, schemes] = [true, false].map((wanted) => sorted(shown.filter((row) => row.is_baseline === wanted), costs));
   const lines = view.all ? schemes : schemes.slice(0, MOST_LINES);
   const left = schemes.length - lines.length;
-  const line = (row) => tableLine(row, costs);
+  const columns = columnsFor(use);
+  const line = (row) => tableLine(row, columns, costs);
   put(
     "table",
     scrollBox(
@@ -59,9 +67,9 @@ function drawTable(use, costs, changed) {
         "table",
         { class: "schemes" },
         element("caption", { class: "unseen" }, `Schemes for ${useText(use)}`),
-        element("thead", {}, element("tr", {}, headers(changed))),
+        element("thead", {}, element("tr", {}, headers(columns, changed))),
         element("tbody", { class: "baselines" }, baselines.map(line)),
-        element("tbody", {}, lines.length ? lines.map(line) : nothingLine()),
+        element("tbody", {}, lines.length ? lines.map(line) : nothingLine(columns)),
       ),
     ),
     left > 0 &&
@@ -71,9 +79,9 @@ function drawTable(use, costs, changed) {
   );
 }
 
-function sorted(rows, costs) {
-  const valueIn = SORTS[view.sort];
-  const sign = view.descending ? -1 : 1;
+function sorted(rows, costs, key = view.sort, descending = view.descending) {
+  const valueIn = SORTS[key];
+  const sign = descending ? -1 : 1;
   return [...rows].sort((one, other) => {
     const [a, b] = [one, other].map((row) => valueIn(row, costs.get(row)));
     // What is not known comes last, whichever way.
@@ -88,7 +96,7 @@ const SORTS = {
   ...Object.fromEntries(COLUMNS.map(({ key }) => [key, (row, cost) => valueOf(key, row, cost)])),
 };
 
-function headers(changed) {
+function headers(columns, changed) {
   const sortable = (key, title, kind) => {
     const active = view.sort === key;
     const toggle = () => {
@@ -106,20 +114,16 @@ function headers(changed) {
   };
   return [
     sortable("name", "Scheme"),
-    severalDatasets() && element("th", { scope: "col" }, "Data set"),
+    !view.dataset && element("th", { scope: "col", class: "text" }, "Data set"),
     sortable("feasible", "Feasible", "modelled"),
-    ...COLUMNS.map(({ key, title, kind }) => sortable(key, title, kind)),
-    element("th", { scope: "col", class: "labels" }, "Overhead", element("small", {}, "beside the paper’s")),
+    ...columns.map(({ key, title, kind }) => sortable(key, title, kind)),
+    element("th", { scope: "col", class: "labels" }, "Overhead", element("small", {}, "labels beside the paper’s")),
   ];
 }
 
-function severalDatasets() {
-  return new Set(DATA.rows.map(({ dataset }) => dataset)).size > 1;
-}
-
-function tableLine(row, costs) {
+function tableLine(row, columns, costs) {
   const cost = costs.get(row);
-  const beaten = beatenText(beatenBy(row, costs));
+  const beaten = beatenText(beatenBy(row, columns, costs));
   return element(
     "tr",
     { class: cost.feasible === false ? "infeasible" : null, "data-job": row.job },
@@ -128,12 +132,12 @@ function tableLine(row, costs) {
       { scope: "row" },
       element("div", { class: "named" }, marker(row),
         element("div", {},
-          element("a", { href: `#${sectionId(row)}` }, row.name),
+          element("a", { href: `#${sectionId(row)}` }, breakable(nameHere(row))),
           element("small", {}, row.is_baseline ? "baseline" : [row.family, row.task === "training" ? ", training" : ""].join("")),
           beaten && element("small", { class: "beaten" }, beaten)))),
-    severalDatasets() && element("td", { class: "text" }, row.dataset),
+    !view.dataset && element("td", { class: "text" }, row.dataset),
     element("td", { class: "feasible" }, feasibleCell(cost)),
-    COLUMNS.map((one) => valueCell(one, row, cost)),
+    columns.map((one) => valueCell(one, row, cost)),
     element("td", { class: "labels" }, labelLine("computation", row.computation), labelLine("communication", row.communication)),
   );
 }
@@ -172,8 +176,8 @@ function chip(label) {
   return element("span", { class: `chip ${label.severity}` }, label.measured, label.firm ? "" : " ~");
 }
 
-function nothingLine() {
-  const span = COLUMNS.length + 3 + severalDatasets();
+function nothingLine(columns) {
+  const span = columns.length + 3 + !view.dataset;
   return element("tr", {}, element("td", { colspan: span, class: "text" }, "No scheme passes the filters; the baselines above do not depend on them."));
 }
 
@@ -182,6 +186,8 @@ function tableNote() {
     "Time, bytes, rounds and energy are for one sample, preprocessing included; small print below a time is its range.",
     "Energy is computing and radio. The battery pays for setup and training once, then for samples; what a device takes while it sleeps, and the radio for preprocessing, is not modelled.",
     "~: a label that is not firm.",
+    ...DATA.rows.filter((row) => row.is_baseline && DATA.schemes[row.scheme]?.protects === "nothing" && isShown(row))
+      .map((row) => `${nameHere(row)} protects nothing: what a scheme costs beyond it is the price of privacy.`),
   ];
   if (DATA.rows.length < DATA.n_all_rows) {
     parts.push(`Of ${numberText(DATA.n_all_rows)} schemes and variants ${numberText(DATA.rows.length)} are in this page: the baselines, the cheapest and the dearest for a participant; summary.csv has all.`);
@@ -195,8 +201,8 @@ function drawVerdict(use, costs) {
   const shown = DATA.rows.filter((row) => isShown(row, costs.get(row)));
   const schemes = shown.filter((row) => !row.is_baseline);
   const feasible = schemes.filter((row) => costs.get(row).feasible === true);
-  const [least] = feasible.filter((row) => costs.get(row).j_per_sample !== null)
-    .sort((a, b) => costs.get(a).j_per_sample - costs.get(b).j_per_sample);
+  const least = leastEnergy(schemes, costs);
+  const baseline = leastEnergy(shown.filter((row) => row.is_baseline), costs);
   put(
     "verdict",
     element("p", { class: "for" }, "For ", element("strong", {}, useText(use))),
@@ -205,9 +211,19 @@ function drawVerdict(use, costs) {
       { class: "verdict", role: "status" },
       `${numberText(feasible.length)} of ${numberText(schemes.length)} schemes and variants ${feasible.length === 1 ? "is" : "are"} feasible`,
       least
-        ? [". Of these, ", element("a", { href: `#${sectionId(least)}` }, least.name),
-          ` takes the least energy: ${energyText(costs.get(least).j_per_sample)} a sample, at ${percentText(least.measured.accuracy)} accuracy.`]
+        ? [". Of these, ", element("a", { href: `#${sectionId(least)}` }, nameHere(least)),
+          ` takes the least energy: ${answerText(least, costs)}.`]
         : ".",
+      baseline && [" Of the baselines ", element("a", { href: `#${sectionId(baseline)}` }, nameHere(baseline)), ` does: ${answerText(baseline, costs)}.`],
     ),
   );
+}
+
+function leastEnergy(rows, costs) {
+  const feasible = rows.filter((row) => costs.get(row).feasible === true && isKnown(costs.get(row).j_per_sample));
+  return sorted(feasible, costs, "energy", false)[0];
+}
+
+function answerText(row, costs) {
+  return `${energyText(costs.get(row).j_per_sample)} a sample, with ${percentText(row.measured.accuracy)} of its answers right`;
 }
