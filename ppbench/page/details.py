@@ -109,7 +109,7 @@ def _provenance(made: Provenance) -> dict[str, str]:
     packages = ", ".join(f"{name} {version}" for name, version in sorted(made.package_versions.items()))
     return {
         "started": made.started_at.strftime("%Y-%m-%d %H:%M UTC"),
-        "ppbench": f"{made.ppbench_version}, commit {made.git_commit or 'unknown'}",
+        "version": f"ppbench {made.ppbench_version}, commit {made.git_commit or 'unknown'}",
         "machine": f"{made.cpu}, {made.n_cpus} cores, {made.platform}, Python {made.python_version}",
         "packages": packages,
         "data": f"{made.data_route or 'unknown'}, SHA-256 {made.data_sha256 or 'unknown'}",

@@ -21,7 +21,7 @@ from ppbench.records import JobRecord
 from ppbench.store import read_all
 from tests.helpers.paths import RESULTS
 
-FOLDERS = ("quickstart", "taxonomy", "mpc")
+FOLDERS = ("quickstart", "taxonomy")
 OF_STAGE: dict[Once, str] = {"setup": "of setup", "train": "of training"}
 WH_J = 3600.0
 

@@ -61,7 +61,7 @@ function nameHere(row) {
 
 // The same with places where a line may break.
 function breakable(name) {
-  return name.split(/(?<=[_(,])/).flatMap((part, i) => (i ? [element("wbr"), part] : part));
+  return name.split(/(?<=[_,])/).flatMap((part, i) => (i ? [element("wbr"), part] : part));
 }
 
 function sectionId(row) {

@@ -1,8 +1,11 @@
 // The plane of computation and communication for the device and link picked, with the labels' borders on the reference
 // device as its shades.
 
+const ROOM_FOR_NAMES = 560;
+
 function drawPlane(use, costs) {
   const holder = document.getElementById("plane");
+  const wide = widthOf(holder) > ROOM_FOR_NAMES;
   const points = DATA.rows
     .filter((row) => isShown(row, costs.get(row)))
     .map((row) => ({ row, cost: costs.get(row), load: row.inputs.batches }))
@@ -14,7 +17,7 @@ function drawPlane(use, costs) {
       high: cost.device_s_per_sample.high,
       y: row.inputs.payload_bytes_per_sample,
       hollow: cost.feasible === false,
-      named: true,
+      named: wide || row.is_baseline,
       told: `${secondsText(cost.device_s_per_sample.best)} on the device, ${sizeText(row.inputs.payload_bytes_per_sample)} for a sample${cost.feasible === false ? ", not feasible for this use" : ""}`,
     }));
   if (!points.length) {
@@ -26,7 +29,7 @@ function drawPlane(use, costs) {
     scatter({
       label: "Bytes against time on the device, for a sample",
       axes: {
-        x: { title: "Time on the device for a sample (modelled, with its range)", text: secondsText, log: true },
+        x: { title: "Time on the device (modelled, with its range)", text: secondsText, log: true },
         y: { title: "Bytes for a sample (counted)", text: sizeText, log: true },
       },
       points,
