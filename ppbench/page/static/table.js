@@ -107,7 +107,7 @@ function headers(columns, changed) {
     };
     return element(
       "th",
-      { scope: "col", "aria-sort": active ? (view.descending ? "descending" : "ascending") : null, class: key },
+      { scope: "col", "aria-sort": active ? (view.descending ? "descending" : "ascending") : null, class: key, "data-title": title },
       element("button", { type: "button", "data-sort": key, click: toggle }, title),
       kind && element("small", {}, kind),
     );
