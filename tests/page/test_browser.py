@@ -58,10 +58,9 @@ class Page:
 
     def values(self, key: str, body: str = "") -> dict[str, float]:
         """Job -> what a column of the table says of it, unrounded."""
-        script = """return Object.fromEntries([...document.querySelectorAll(arguments[0])]
-            .map((cell) => [cell.parentElement.dataset.job, Number(cell.dataset.value)]))"""
-        found: dict[str, float] = self.driver.execute_script(script, f'tbody{body} [data-column="{key}"][data-value]')
-        return found
+        script = """return [...document.querySelectorAll(arguments[0])]
+            .map((cell) => [cell.parentElement.dataset.job, Number(cell.dataset.value)])"""
+        return dict(self.driver.execute_script(script, f'tbody{body} [data-column="{key}"][data-value]'))
 
     def requests(self) -> list[str]:
         """Addresses that were asked for since the browser started, the page's own and those inside it apart."""
@@ -79,7 +78,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     (path,) = write_page(grouped(read_all(FOLDER)), folder)
     options = webdriver.ChromeOptions()
     options.binary_location = browser
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1400,1000"):
+    calm = "--force-prefers-reduced-motion"
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1400,1000", calm):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     started = webdriver.Chrome(options, webdriver.ChromeService(driver))
@@ -125,7 +125,7 @@ def test_filters_keep_what_they_say_and_the_baselines(page: Page) -> None:
     page.driver.refresh()
     page.pick("link", "lorawan_sf12")
     page.one("input[name=feasible]").click()
-    assert page.all("tbody:not(.baselines) .is-no") == []
+    assert page.all("table.schemes tbody:not(.baselines) .is-no") == []
     assert len(page.names()) < len(everything)
 
 

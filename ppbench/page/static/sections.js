@@ -36,7 +36,7 @@ function sectionBody(row, cost, words) {
       row.communication?.reason && ["Communication differs", row.communication.reason],
     ]),
     words && rolesOf(words.roles),
-    ...(row.details ? detailsOf(row.details) : [element("p", { class: "note" }, detailsLeftOut())]),
+    ...(row.details ? detailsOf(row.details, row.name) : [element("p", { class: "note" }, detailsLeftOut())]),
   ];
 }
 
@@ -55,10 +55,10 @@ function rolesOf(roles) {
         pairs(Object.entries(told).filter(([stage, text]) => stage !== "role" && text)))));
 }
 
-function detailsOf(details) {
+function detailsOf(details, name) {
   return [
     element("h3", {}, "Stages"),
-    scrollBox("What each stage took", stagesTable(details.stages)),
+    scrollBox(`What each stage of ${name} took`, stagesTable(details.stages)),
     element("h3", {}, "Every repetition"),
     element("div", { class: "strips" }, details.strips.map(strip)),
     details.dropouts.length > 0 && element("p", {}, `Dropped out: ${details.dropouts.join("; ")}`),
