@@ -36,7 +36,7 @@ def model_inputs(job: JobRecord) -> dict[str, Any]:
     try:
         compute, why_not = dataclasses.asdict(compute_inputs(job)), ""
     except UnavailableError as error:
-        compute, why_not = None, str(error)
+        compute, why_not = None, str(error).removeprefix(f"{job.folder} ")
     batches = batch_inputs(job)
     loads = {stage: once_load(job, stage) for stage in ("setup", "train")}  # type: ignore[arg-type]
     select = Selection(job.records)

@@ -191,10 +191,7 @@ def test_axe_finds_nothing(page: Page, theme: str) -> None:
 
 @pytest.mark.parametrize("width", [400, 800, 1400])
 def test_the_page_never_scrolls_sideways(page: Page, width: int) -> None:
-    page.driver.set_window_size(max(width, 500), 1000)
-    script = "document.body.style.width = arguments[0]; return document.documentElement.scrollWidth"
-    page.driver.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False},
-    )
-    assert page.driver.execute_script(script, "") <= width
+    size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    assert page.driver.execute_script("return document.documentElement.scrollWidth") <= width
+    page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -57,7 +57,7 @@ function withOwn(kind) {
 }
 
 function useText({ device, link, samples_per_day, battery_j, n_devices }) {
-  const many = n_devices === 1 ? "" : `${numberText(n_devices)} times: `;
+  const many = n_devices === 1 ? "" : `${numberText(n_devices)} × `;
   const day = samples_per_day === 1 ? "one sample a day" : `${numberText(samples_per_day)} samples a day`;
   return `${many}${device.title} over ${link.title}, ${day}, a battery of ${numberText(battery_j / JOULES_PER_WH)} Wh`;
 }

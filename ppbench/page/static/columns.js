@@ -12,7 +12,7 @@ const COLUMNS = [
   },
   {
     key: "bytes", title: "Bytes", axis: "Bytes for a sample, both ways", kind: "counted", better: -1, log: true,
-    of: (row) => row.inputs.payload_bytes_per_sample, text: sizeText,
+    of: (row) => row.inputs.batches && row.inputs.payload_bytes_per_sample, text: sizeText,
   },
   { key: "rounds", title: "Rounds", kind: "counted", better: -1, log: true, of: (row) => row.measured.rounds, text: numberText },
   {
@@ -36,6 +36,9 @@ const COLUMNS = [
     of: (row, cost) => cost.terabytes_per_month, text: (terabytes) => trafficText(terabytes * TERABYTE), ofMany: true,
   },
 ];
+
+// What a table begins with and a picture shows: energy, if there is a job that it can be modelled from.
+const MAIN_COLUMN = DATA.rows.some(({ inputs }) => inputs.compute) ? "energy" : "bytes";
 
 // What one device makes of the coordinator is next to nothing: these columns are for many.
 function columnsFor({ n_devices }) {

@@ -1,6 +1,6 @@
 // Any two columns of the table against each other, with the line of those that nothing else beats in both.
 
-const paretoAxes = { x: "energy", y: "accuracy" };
+const paretoAxes = { x: MAIN_COLUMN, y: "accuracy" };
 
 function drawParetoChoice(changed) {
   const pick = (label, axis) => {

@@ -3,7 +3,7 @@
 const MOST_LINES = 60;
 const FEASIBLE_TEXT = new Map([[true, "yes"], [false, "no"], [null, "unknown"]]);
 
-const view = { family: "", task: "", dataset: mostCommonDataset(), feasible: false, alone: false, sort: "energy", descending: false, all: false };
+const view = { family: "", task: "", dataset: mostCommonDataset(), feasible: false, alone: false, sort: MAIN_COLUMN, descending: false, all: false };
 
 // What is about different samples is not compared, unless the reader asks for it.
 function mostCommonDataset() {
@@ -209,14 +209,24 @@ function drawVerdict(use, costs) {
     element(
       "p",
       { class: "verdict", role: "status" },
-      `${numberText(feasible.length)} of ${numberText(schemes.length)} schemes and variants ${feasible.length === 1 ? "is" : "are"} feasible`,
+      feasibleText(schemes, feasible, costs),
       least
-        ? [". Of these, ", element("a", { href: `#${sectionId(least)}` }, nameHere(least)),
+        ? [" Of these, ", element("a", { href: `#${sectionId(least)}` }, nameHere(least)),
           ` takes the least energy: ${answerText(least, costs)}.`]
-        : ".",
+        : "",
       baseline && [" Of the baselines ", element("a", { href: `#${sectionId(baseline)}` }, nameHere(baseline)), ` does: ${answerText(baseline, costs)}.`],
     ),
   );
+}
+
+function feasibleText(schemes, feasible, costs) {
+  if (!schemes.length) return "Of what is shown, all are baselines.";
+  const nUnknown = schemes.filter((row) => costs.get(row).feasible === null).length;
+  const unknown = nUnknown
+    ? ` Nobody knows of ${nUnknown === schemes.length ? "any" : numberText(nUnknown)}: their host was not calibrated (measure.calibrate=true).`
+    : "";
+  if (nUnknown === schemes.length) return `${numberText(schemes.length)} schemes and variants; which are feasible?${unknown}`;
+  return `${numberText(feasible.length)} of ${numberText(schemes.length)} schemes and variants ${feasible.length === 1 ? "is" : "are"} feasible.${unknown}`;
 }
 
 function leastEnergy(rows, costs) {
