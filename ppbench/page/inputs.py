@@ -38,7 +38,7 @@ def model_inputs(job: JobRecord) -> dict[str, Any]:
     except UnavailableError as error:
         compute, why_not = None, str(error).removeprefix(f"{job.folder} ")
     batches = batch_inputs(job)
-    loads = {stage: once_load(job, stage) for stage in ("setup", "train")}  # type: ignore[arg-type]
+    loads = {stage: once_load(job, stage) for stage in ("setup", "train")}
     select = Selection(job.records)
     n_answers = select.median("online", "n_answers") or select.one("job", "n_samples") or 1.0
 

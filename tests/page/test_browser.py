@@ -62,9 +62,14 @@ class Page:
             .map((cell) => [cell.parentElement.dataset.job, Number(cell.dataset.value)])"""
         return dict(self.driver.execute_script(script, f'tbody{body} [data-column="{key}"][data-value]'))
 
+    def log(self, kind: str) -> list[dict[str, Any]]:
+        """What came since it was asked for last."""
+        found: list[dict[str, Any]] = self.driver.get_log(kind)  # type: ignore[no-untyped-call]
+        return found
+
     def requests(self) -> list[str]:
         """Addresses that were asked for since the browser started, the page's own and those inside it apart."""
-        told = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
+        told = [json.loads(entry["message"])["message"] for entry in self.log("performance")]
         urls = [m["params"]["request"]["url"] for m in told if m["method"] == "Network.requestWillBeSent"]
         return [url for url in urls if not url.startswith(("data:", "about:")) and "report.html" not in url]
 
@@ -95,7 +100,7 @@ def no_trace(page: Page) -> Iterator[None]:
     """Each test finds the page as it was opened, and leaves no error and no request behind."""
     page.driver.refresh()
     yield
-    assert [entry for entry in page.driver.get_log("browser") if entry["level"] == "SEVERE"] == []
+    assert [entry for entry in page.log("browser") if entry["level"] == "SEVERE"] == []
     assert page.requests() == []
 
 
