@@ -53,19 +53,20 @@ class Selection:
 
         What was exchanged with participants that dropped out before the stage ended is left out.
         """
-        passes = self._sums(stage, metric, part, peer)
+        passes = self.passes(stage, metric, part, peer)
         return statistics.median(passes.values()) if passes else None
 
     def per_participant(self, stage: str, metric: str, n_participants: int) -> float | None:
         """The mean over those of a job's participants that took part to the stage's end, as a median over the same."""
         means = [
             total / n_left
-            for at, total in self._sums(stage, metric, PARTICIPANT, None).items()
+            for at, total in self.passes(stage, metric, PARTICIPANT).items()
             if (n_left := n_participants - len(self._missing(stage, at)))
         ]
         return statistics.median(means) if means else None
 
-    def _sums(self, stage: str, metric: str, part: str | None, peer: str | None) -> dict[_Pass, float]:
+    def passes(self, stage: str, metric: str, part: str | None = None, peer: str | None = None) -> dict[_Pass, float]:
+        """What `median` is the median of."""
         passes: dict[_Pass, float] = {}
         for record in self._by_metric.get((stage, metric), []):
             if (part is None or _part(record.party) == part) and (peer is None or _part(record.peer) == peer):

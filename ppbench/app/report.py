@@ -1,9 +1,10 @@
-"""All tables and pictures of a results folder."""
+"""All tables and pictures of a results folder, and its page."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from ppbench.page.write import write_page
 from ppbench.report.compute import compute_per_party
 from ppbench.report.figures import accuracy_vs_bytes
 from ppbench.report.groups import grouped
@@ -36,4 +37,5 @@ def write_report(results_dir: Path) -> list[Path]:
         *write_picture(lambda: figure3(groups, results_dir), results_dir, "figure3"),
         *write_picture(lambda: figure4(groups), results_dir, "figure4"),
         *write_taxonomy_report(groups, results_dir),
+        *write_page(groups, results_dir),
     ]

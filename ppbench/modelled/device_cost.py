@@ -23,20 +23,18 @@ import dataclasses
 import math
 
 from ppbench import units
-from ppbench.errors import UnavailableError
 from ppbench.launch.link import Link
 from ppbench.macs import Macs
-from ppbench.measure.calibration import Kernel, metrics_of
+from ppbench.measure.calibration import Kernel
 from ppbench.modelled.devices import Device
+from ppbench.modelled.inputs import KERNELS, ComputeInputs, CpuTime, compute_inputs, host_rates
 from ppbench.modelled.link_cost import link_cost
-from ppbench.party import role_of
-from ppbench.records import JobRecord, Stage
-from ppbench.scheme import PARTICIPANT, Arithmetic
-from ppbench.selection import Selection
+from ppbench.records import JobRecord
+from ppbench.scheme import Arithmetic
 
 ASSUMPTION_FACTOR = 2.0
 """How far off a device's rate may be, either way, that is assumed."""
-_FLOAT_BYTES = 4
+FLOAT_BYTES = 4
 """Of a weight as schemes send it; on a device that computes in int8 it takes one."""
 
 
@@ -106,7 +104,7 @@ class InferenceEnergy:
 
 def is_calibrated(job: JobRecord) -> bool:
     """Whether the job's host was calibrated, which `device_cost` needs."""
-    return bool(_rates(job))
+    return bool(host_rates(job))
 
 
 def device_cost(job: JobRecord, device: Device) -> DeviceCost:
@@ -114,16 +112,10 @@ def device_cost(job: JobRecord, device: Device) -> DeviceCost:
 
     Raises UnavailableError for a job that was not measured, or not with measure.calibrate=true.
     """
-    if job.status != "ok":
-        raise UnavailableError(f"{job.folder} was not measured ({job.status}): it has no device time")
-    if not is_calibrated(job):
-        raise UnavailableError(f"{job.folder} has no calibration of its host: run it with measure.calibrate=true")
-    if any(role_of(party) == PARTICIPANT for party in job.provenance.machines):
-        raise UnavailableError(f"{job.folder} has a participant on another machine than the calibrated one")
-    measured = _Measured(job)
+    measured = compute_inputs(job)
     misfit = _misfit(measured, device)
-    online, offline = _seconds(measured, device, "online"), _seconds(measured, device, "offline")
-    setup, train = _seconds(measured, device, "setup"), _seconds(measured, device, "train")
+    online, offline = _online_s(measured, device), _uncounted_s(measured, measured.offline, device)
+    setup, train = (_uncounted_s(measured, stage, device) for stage in (measured.setup, measured.train))
     per_sample = None if online is None or offline is None else online + offline
     inability = _inability(measured, device) if online is None else ""
     return DeviceCost(
@@ -137,9 +129,9 @@ def device_cost(job: JobRecord, device: Device) -> DeviceCost:
         train_j=_joules(train, device),
         feasible=not inability and not misfit,
         reason=inability or misfit or _condition(measured, device),
-        ram_bytes=measured.ram_bytes,
-        stored_ram_bytes=measured.stored_ram_bytes,
-        flash_bytes=measured.flash_bytes,
+        ram_bytes=_ram_bytes(measured),
+        stored_ram_bytes=_stored_ram_bytes(measured),
+        flash_bytes=_flash_bytes(measured),
         measured_ram_bytes=measured.growth_bytes,
     )
 
@@ -153,133 +145,49 @@ def inference_energy(job: JobRecord, device: Device, link: Link) -> InferenceEne
     )
 
 
-_KERNELS: dict[Arithmetic, tuple[Kernel, ...]] = {
-    "float": ("float_mac", "convolution_mac", "value"),
-    "integer": ("word_mac",),
-    "modular": ("butterfly",),
-}
-"""What a calibration has measured."""
-_CANNOT: dict[Arithmetic, str] = {"float": "in floating point", "integer": "modulo 2^64", "modular": "modulo primes"}
-_ONCE_A_SAMPLE = ("online", "offline")
+CANNOT: dict[Arithmetic, str] = {"float": "in floating point", "integer": "modulo 2^64", "modular": "modulo primes"}
+"""How a device is said to lack an arithmetic."""
 
 
-def _rates(job: JobRecord) -> dict[Kernel, Estimate]:
-    """The host's, in operations per CPU second."""
-    values = {record.metric: record.value for record in job.records if record.stage == "job"}
-    kernels = [kernel for kernels in _KERNELS.values() for kernel in kernels]
-    return {
-        kernel: Estimate(*(values[metric] for metric in metrics_of(kernel)))
-        for kernel in kernels
-        if all(metric in values for metric in metrics_of(kernel))
-    }
+def _ram_bytes(measured: ComputeInputs) -> float:
+    """What it cannot do without: before the batches and during one, whichever is more."""
+    if measured.resident_bytes is not None:
+        return measured.kept_bytes + measured.resident_bytes
+    return max(measured.setup_message_bytes, measured.kept_bytes + measured.message_bytes)
 
 
-class _Measured:
-    """What device time and memory follow from, of one participant."""
-
-    def __init__(self, job: JobRecord) -> None:
-        self.rates = _rates(job)
-        self.arithmetic = next(kind for kind, kernels in _KERNELS.items() if kernels[0] in self.rates)
-        self._select = select = Selection(job.records)
-        self._records = job.records
-        self._n_participants: int = job.config["task"]["n_participants"]
-        self._batch_size: int = job.config["task"]["batch_size"]
-        self._n_samples = select.median("online", "n_answers") or select.one("job", "n_samples") or 1.0
-        dense, convolution = (
-            select.one("job", f"participant_{kind}_macs_per_sample") for kind in ("dense", "convolution")
-        )
-        self.macs = None if dense is None or convolution is None else Macs(dense, convolution)
-
-    def cpu_s(self, stage: Stage) -> tuple[float, float]:
-        """(CPU seconds, those of them in the channel) of a sample, or of all of setup or training; 0 without such."""
-        share = self._per_sample if stage in _ONCE_A_SAMPLE else self._per_participant
-        cpu_s, channel_s = share(stage, "cpu_s"), share(stage, "channel_cpu_s")
-        return cpu_s, min(cpu_s, channel_s)
-
-    @property
-    def downloaded_bytes(self) -> float:
-        """As setup sends it, in messages: an engine's own traffic is used up as it comes."""
-        return self._per_participant("setup", "message_bytes_received")
-
-    @property
-    def flash_bytes(self) -> float:
-        """What a device keeps of it at least."""
-        return self.downloaded_bytes / (1 if self.macs is None else _FLOAT_BYTES)
-
-    @property
-    def ram_bytes(self) -> float:
-        """What it cannot do without: before the batches and during one, whichever is more."""
-        if self.resident_bytes is not None:
-            return self.kept_bytes + self.resident_bytes
-        return max(self.setup_message_bytes, self.kept_bytes + self.message_bytes)
-
-    @property
-    def stored_ram_bytes(self) -> float:
-        """With everything made before it is sent."""
-        return max(self.ram_bytes, self.keys_bytes + self.kept_bytes + self.message_bytes)
-
-    @property
-    def resident_bytes(self) -> float | None:
-        """What the scheme says that its protocol holds, other than what it keeps from offline; None: whole messages."""
-        return self._select.one("job", "participant_resident_bytes")
-
-    @property
-    def keys_bytes(self) -> float:
-        """All that setup sends."""
-        return self._per_participant("setup", "message_bytes_sent")
-
-    @property
-    def setup_message_bytes(self) -> float:
-        """At least one message of setup is as large as the mean."""
-        n_messages = self._per_participant("setup", "messages_sent")
-        return self.keys_bytes / n_messages if n_messages else 0.0
-
-    @property
-    def kept_bytes(self) -> float:
-        """What comes offline is kept until its sample."""
-        return self._per_sample("offline", "payload_bytes_received")
-
-    @property
-    def message_bytes(self) -> float:
-        """At least one message is as large as the mean; ciphertexts do not shrink with the batch."""
-        largest = 0.0
-        for direction in ("sent", "received"):
-            n_bytes = self._select.median("online", f"message_bytes_{direction}", PARTICIPANT) or 0.0
-            if n_messages := self._select.median("online", f"messages_{direction}", PARTICIPANT):
-                largest = max(largest, n_bytes / n_messages)
-        return largest if self.arithmetic == "modular" else largest / min(self._batch_size, self._n_samples)
-
-    @property
-    def growth_bytes(self) -> float | None:
-        """Peak over all stages above the start of the first."""
-        own = [record for record in self._records if role_of(record.party or "") == PARTICIPANT]
-        starts = [record.value for record in own if record.metric == "start_rss_bytes" and record.stage == "setup"]
-        peaks = [record.value for record in own if record.metric == "peak_rss_bytes"]
-        return max(peaks) - min(starts) if starts and peaks else None
-
-    def _per_sample(self, stage: str, metric: str) -> float:
-        # Times a share: divided, stored tables would be drawn anew with another last digit.
-        return (self._select.median(stage, metric, PARTICIPANT) or 0.0) * (1 / self._n_samples)
-
-    def _per_participant(self, stage: str, metric: str) -> float:
-        return self._select.per_participant(stage, metric, self._n_participants) or 0.0
+def _stored_ram_bytes(measured: ComputeInputs) -> float:
+    """With everything made before it is sent."""
+    return max(_ram_bytes(measured), measured.keys_bytes + measured.kept_bytes + measured.message_bytes)
 
 
-def _seconds(measured: _Measured, device: Device, stage: Stage) -> Estimate | None:
-    """On the device; None if it cannot do this arithmetic."""
-    cpu_s, channel_s = measured.cpu_s(stage)
+def _flash_bytes(measured: ComputeInputs) -> float:
+    """What a device keeps at least of what it downloads."""
+    return measured.downloaded_bytes / (1 if measured.macs is None else FLOAT_BYTES)
+
+
+def _online_s(measured: ComputeInputs, device: Device) -> Estimate | None:
+    """For a sample on the device; None if it cannot do this arithmetic."""
+    if measured.arithmetic != "float" or measured.macs is None:
+        return _uncounted_s(measured, measured.online, device)
+    values = _ratio(measured, device, "value")
+    assert values is not None
+    return _counted_s(measured.macs, device) + _scaled(values, *_beside(measured, measured.macs))
+
+
+def _uncounted_s(measured: ComputeInputs, stage: CpuTime, device: Device) -> Estimate | None:
+    """What takes the host so long without its multiply-accumulates being known; None as above."""
+    cpu_s, least_cpu_s = stage.cpu_s, stage.cpu_s - stage.channel_s
     if measured.arithmetic != "float":
-        ratio = _ratio(measured, device, _KERNELS[measured.arithmetic][0])
-        return None if ratio is None else _scaled(ratio, cpu_s, cpu_s - channel_s)
+        ratio = _ratio(measured, device, KERNELS[measured.arithmetic][0])
+        return None if ratio is None else _scaled(ratio, cpu_s, least_cpu_s)
     values, macs = _ratio(measured, device, "value"), _ratio(measured, device, "float_mac")
     assert values is not None
-    if measured.macs is not None and stage == "online":
-        return _counted_s(measured.macs, device) + _scaled(values, *_beside(measured, cpu_s, channel_s))
     if macs is None:
-        return None if measured.macs is None else _scaled(values, cpu_s, cpu_s - channel_s)
+        return None if measured.macs is None else _scaled(values, cpu_s, least_cpu_s)
     return Estimate(
         best=cpu_s * math.sqrt(values.best * macs.best),
-        low=(cpu_s - channel_s) * min(values.low, macs.low),
+        low=least_cpu_s * min(values.low, macs.low),
         high=cpu_s * max(values.high, macs.high),
     )
 
@@ -289,13 +197,12 @@ def _joules(seconds: Estimate | None, device: Device) -> Estimate | None:
     return None if seconds is None else seconds.times(device.power_w)
 
 
-def _beside(measured: _Measured, cpu_s: float, channel_s: float) -> tuple[float, float]:
+def _beside(measured: ComputeInputs, macs: Macs) -> tuple[float, float]:
     """What is left of a sample's CPU time on the host without its multiply-accumulates, and without the channel too."""
-    assert measured.macs is not None
     macs_s = (
-        measured.macs.dense / measured.rates["float_mac"].best
-        + measured.macs.convolution / measured.rates["convolution_mac"].best
+        macs.dense / measured.rates["float_mac"].median + macs.convolution / measured.rates["convolution_mac"].median
     )
+    cpu_s, channel_s = measured.online.cpu_s, measured.online.channel_s
     return max(0.0, cpu_s - macs_s), max(0.0, cpu_s - macs_s - channel_s)
 
 
@@ -315,14 +222,14 @@ def _device_s(operations: float, device: Device, figure: str) -> Estimate:
     return Estimate(seconds, seconds / doubt, seconds * doubt)
 
 
-def _ratio(measured: _Measured, device: Device, kernel: Kernel) -> Estimate | None:
+def _ratio(measured: ComputeInputs, device: Device, kernel: Kernel) -> Estimate | None:
     """How many times as long the device takes for a kernel's operations; None if it cannot do them."""
     figure = f"{kernel}_per_s"
     rate: float | None = getattr(device, figure)
     if rate is None:
         return None
     host, doubt = measured.rates[kernel], _doubt(device, figure)
-    return Estimate(host.best / rate, host.low / rate / doubt, host.high / rate * doubt)
+    return Estimate(host.median / rate, host.low / rate / doubt, host.high / rate * doubt)
 
 
 def _doubt(device: Device, figure: str) -> float:
@@ -333,15 +240,15 @@ def _scaled(ratio: Estimate, host_s: float, least_host_s: float) -> Estimate:
     return Estimate(host_s * ratio.best, least_host_s * ratio.low, host_s * ratio.high)
 
 
-def _inability(measured: _Measured, device: Device) -> str:
+def _inability(measured: ComputeInputs, device: Device) -> str:
     """Why the arithmetic cannot be done at all."""
-    why = device.sources[f"{_KERNELS[measured.arithmetic][0]}_per_s"]
-    return f"{device.title} cannot compute {_CANNOT[measured.arithmetic]}: {why}"
+    why = device.sources[f"{KERNELS[measured.arithmetic][0]}_per_s"]
+    return f"{device.title} cannot compute {CANNOT[measured.arithmetic]}: {why}"
 
 
-def _misfit(measured: _Measured, device: Device) -> str:
+def _misfit(measured: ComputeInputs, device: Device) -> str:
     """Why memory does not suffice; empty if it may."""
-    if measured.ram_bytes > device.ram_bytes:
+    if _ram_bytes(measured) > device.ram_bytes:
         parts = {
             "keys": measured.setup_message_bytes,
             "preprocessing": measured.kept_bytes,
@@ -351,18 +258,18 @@ def _misfit(measured: _Measured, device: Device) -> str:
             parts = {"preprocessing": measured.kept_bytes, "what the protocol holds": measured.resident_bytes}
         largest = max(parts, key=lambda part: parts[part])
         return (
-            f"needs at least {units.size(measured.ram_bytes)} of RAM ({units.size(parts[largest])} for {largest}); "
+            f"needs at least {units.size(_ram_bytes(measured))} of RAM ({units.size(parts[largest])} for {largest}); "
             f"{device.title} has {units.size(device.ram_bytes)}"
         )
-    if measured.flash_bytes > device.flash_bytes:
+    if _flash_bytes(measured) > device.flash_bytes:
         return (
-            f"downloads at least {units.size(measured.flash_bytes)} to keep; "
+            f"downloads at least {units.size(_flash_bytes(measured))} to keep; "
             f"{device.title} has {units.size(device.flash_bytes)} of flash"
         )
     return ""
 
 
-def _condition(measured: _Measured, device: Device) -> str:
+def _condition(measured: ComputeInputs, device: Device) -> str:
     """What has to be so for it to fit; empty if it does anyway."""
     conditions = []
     if measured.downloaded_bytes > device.flash_bytes:
@@ -370,9 +277,9 @@ def _condition(measured: _Measured, device: Device) -> str:
             f"only with weights in int8: as it is sent, the network takes {units.size(measured.downloaded_bytes)}; "
             f"{device.title} has {units.size(device.flash_bytes)} of flash"
         )
-    if measured.stored_ram_bytes > device.ram_bytes:
+    if _stored_ram_bytes(measured) > device.ram_bytes:
         conditions.append(
-            f"only with keys and messages made piece by piece, in {units.size(measured.ram_bytes)} of RAM: stored, "
-            f"they take {units.size(measured.stored_ram_bytes)}; {device.title} has {units.size(device.ram_bytes)}"
+            f"only with keys and messages made piece by piece, in {units.size(_ram_bytes(measured))} of RAM: stored, "
+            f"they take {units.size(_stored_ram_bytes(measured))}; {device.title} has {units.size(device.ram_bytes)}"
         )
     return "; ".join(conditions)

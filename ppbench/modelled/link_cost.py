@@ -23,24 +23,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 from ppbench import profiles
 from ppbench.errors import ConfigError
 from ppbench.launch.link import PACKET_HEADER_BYTES, PAYLOAD_BYTES, Link
+from ppbench.modelled.inputs import Load, Once, batch_inputs, once_load
 from ppbench.records import JobRecord
-from ppbench.scheme import PARTICIPANT
-from ppbench.selection import Selection
 
 FEASIBLE_S_PER_SAMPLE = 3600.0
 """A link carries a scheme if what it adds to a sample is within an hour, over which EU868's duty cycle is taken too."""
 FEASIBLE_ONCE_S = 24 * 3600.0
 """And what happens once, if what the link adds to it is within a day: one that a device is out of service."""
 
-Once = Literal["setup", "train"]
-"""A stage that every participant goes through once."""
 _OF: Mapping[Once, str] = {"setup": "of setup", "train": "of training"}
 
 _GROUP = "link"
@@ -77,21 +73,6 @@ class OnceCost:
     """Why it is not feasible; empty if it is. One line."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Load:
-    """What goes over one participant's link, in one batch, in setup or in training."""
-
-    up_bytes: float
-    """TCP payload."""
-    down_bytes: float
-    up_messages: float
-    down_messages: float
-    steps: float = 0.0
-    """One way, one after the other."""
-    at_once: bool = False
-    """Whether both ends send in each step."""
-
-
 def link_names() -> list[str]:
     """Of all profiles."""
     return list(profiles.files_of(_GROUP))
@@ -119,22 +100,17 @@ def read_link(path: Path) -> Link:
 
 def link_cost(job: JobRecord, link: Link) -> LinkCost | None:
     """What a job that was measured on an unshaped wire would take on a link; None if it has no batches to answer."""
-    select = Selection(job.records)
-    measured_s = select.middle("online", "latency_s")
-    n_batches = _batches(job)
-    n_answers = select.median("online", "n_answers")
-    if measured_s is None or not n_batches or not n_answers:
+    if (batches := batch_inputs(job)) is None:
         return None
-    batch = _online(job, select, n_batches)
-    link_s = _link_s(batch, link)
-    link_s_per_sample = link_s * n_batches / n_answers
+    link_s = _link_s(batches.load, link)
+    link_s_per_sample = link_s * batches.n_batches / batches.n_answers
     feasible = link_s_per_sample <= FEASIBLE_S_PER_SAMPLE
     return LinkCost(
         link=link.name,
-        latency_s_per_batch=measured_s + link_s,
+        latency_s_per_batch=batches.latency_s + link_s,
         link_s_per_batch=link_s,
         link_s_per_sample=link_s_per_sample,
-        energy_j_per_sample=energy_j(batch, link) * n_batches / n_answers,
+        energy_j_per_sample=energy_j(batches.load, link) * batches.n_batches / batches.n_answers,
         feasible=feasible,
         reason="" if feasible else _reason(link_s_per_sample, "a sample", link),
     )
@@ -145,7 +121,7 @@ def once_cost(job: JobRecord, link: Link, stage: Once) -> OnceCost | None:
 
     None if the job has no such stage, or if an older version measured it and nobody knows its steps.
     """
-    if (load := _once(job, Selection(job.records), stage)) is None:
+    if (load := once_load(job, stage)) is None:
         return None
     link_s = _link_s(load, link)
     feasible = link_s <= FEASIBLE_ONCE_S
@@ -206,43 +182,6 @@ def _packets(payload_bytes: float, messages: float, link: Link) -> tuple[float, 
     if rest:
         link_bytes += link.shape.frame_bytes(math.ceil(rest) + PACKET_HEADER_BYTES)
     return messages * (full + bool(rest)), messages * link_bytes
-
-
-def _online(job: JobRecord, select: Selection, n_batches: int) -> Load:
-    """An average batch."""
-    rounds = select.median("online", "rounds") or 0.0
-    load = _traffic(lambda metric: (select.median("online", metric, PARTICIPANT) or 0.0) / n_batches)
-    if any("engine" in (record.source or "") for record in job.records if record.metric == "payload_bytes_sent"):
-        # What an engine sends is in no message that a channel counts.
-        load = dataclasses.replace(load, up_messages=rounds, down_messages=rounds, at_once=True)
-    return dataclasses.replace(load, steps=select.one("job", "one_way_steps") or rounds)
-
-
-def _once(job: JobRecord, select: Selection, stage: Once) -> Load | None:
-    """An average participant's."""
-    n_participants: int = job.config["task"]["n_participants"]
-    load = _traffic(lambda metric: select.per_participant(stage, metric, n_participants) or 0.0)
-    steps = select.steps(stage)
-    if steps is None and stage == "setup":
-        # Of an older version: what it sent, and what was sent to it, one after the other.
-        steps = float(bool(load.up_bytes) + bool(load.down_bytes))
-    return None if steps is None else dataclasses.replace(load, steps=steps)
-
-
-def _traffic(part: Callable[[str], float]) -> Load:
-    """What one batch, or one participant, has of each metric."""
-    return Load(
-        up_bytes=part("payload_bytes_sent"),
-        down_bytes=part("payload_bytes_received"),
-        up_messages=part("messages_sent"),
-        down_messages=part("messages_received"),
-    )
-
-
-def _batches(job: JobRecord) -> int:
-    """In one pass, of all participants."""
-    found = [record for record in job.records if record.stage == "online" and record.metric == "latency_s"]
-    return len({(record.party, record.batch) for record in found})
 
 
 def _reason(link_s: float, of_what: str, link: Link) -> str:

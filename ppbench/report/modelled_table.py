@@ -12,7 +12,8 @@ import pandas as pd
 from ppbench.launch.link import Link
 from ppbench.modelled.device_cost import Estimate, device_cost, is_calibrated
 from ppbench.modelled.devices import Device, devices
-from ppbench.modelled.link_cost import Once, link_cost, links, once_cost
+from ppbench.modelled.inputs import Once
+from ppbench.modelled.link_cost import link_cost, links, once_cost
 from ppbench.records import JobRecord, write_file
 
 

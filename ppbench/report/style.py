@@ -29,6 +29,7 @@ _MOST_NOT_SHOWN = 6
 # Okabe and Ito's palette without its yellow, which is too pale for thin marks on white.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "s", "^", "v", "P", "X", "p", "h", "<", ">", "*")
+BASELINE_MARKER = "D"
 INK = "#000000"
 GREY = "#767676"
 DARK_GREY = "#505050"
@@ -114,7 +115,7 @@ def wrapped_label(group: Group) -> str:
 
 def scheme_styles(groups: Iterable[Group]) -> dict[str, dict[str, Any]]:
     """Colour and marker of each scheme; baselines are hollow and black."""
-    baseline = {"color": INK, "marker": "D", "markerfacecolor": "white", "markeredgewidth": 1.4}
+    baseline = {"color": INK, "marker": BASELINE_MARKER, "markerfacecolor": "white", "markeredgewidth": 1.4}
     names = dict.fromkeys(group.scheme for group in groups if not group.is_baseline)
     return {group.scheme: baseline for group in groups if group.is_baseline} | {
         name: {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]}

@@ -219,9 +219,9 @@ def _draw_key(figure: Figure, rows: Sequence[TaxonomyRow], n_columns: int, top_i
 
 def _style(row: TaxonomyRow, rows: Sequence[TaxonomyRow], hollow: bool = False) -> dict[str, Any]:
     """Colours are of families; shapes say what the plane has no axis for: rounds."""
-    families = list(dict.fromkeys(_family(other) for other in rows if not other.group.is_baseline))
+    families = list(dict.fromkeys(other.family for other in rows if not other.group.is_baseline))
     styles = dict(zip(families, series_styles(len(families)), strict=True))
-    colour = INK if row.group.is_baseline else styles[_family(row)]["color"]
+    colour = INK if row.group.is_baseline else styles[row.family]["color"]
     iterative = row.communication is not None and row.communication.iterative
     marker = "D" if row.group.is_baseline else "^" if iterative else "o"
     face = "white" if hollow else colour
@@ -232,13 +232,6 @@ def _style(row: TaxonomyRow, rows: Sequence[TaxonomyRow], hollow: bool = False) 
         "markerfacecolor": face,
         "markeredgewidth": 1.1,
     }
-
-
-def _family(row: TaxonomyRow) -> str:
-    """The kind of scheme, whether it protects training or inference."""
-    path = row.card.taxonomy if row.card else (row.group.scheme,)
-    kinds = path[3:4] if path[0] == "training" else path[1:2]
-    return (kinds or path)[0]
 
 
 def _caption(rows: Sequence[TaxonomyRow], panels: Sequence[LinkPanel], thresholds: Thresholds, device: Device) -> str:

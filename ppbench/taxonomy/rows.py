@@ -47,8 +47,10 @@ class TaxonomyRow:
     group: Group
     card: SchemeCard | None
     """None for a scheme that is not installed here."""
+    cost_job: JobRecord | None
+    """The one that costs are modelled from; None where none was measured and calibrated."""
     cost: DeviceCost | None
-    """Modelled on the reference device; None where the job was not measured or calibrated."""
+    """Modelled on the reference device."""
     device_s_per_sample: Estimate | None
     """Of the sample that counts."""
     overhead: Overhead
@@ -59,6 +61,11 @@ class TaxonomyRow:
     def job(self) -> JobRecord:
         """The first one."""
         return (self.group.measured or self.group.jobs)[0]
+
+    @property
+    def family(self) -> str:
+        """The kind of scheme, whether it protects training or inference."""
+        return family_of(self.card, self.group.scheme)
 
     @property
     def computation_agrees(self) -> bool | None:
@@ -85,6 +92,16 @@ class TaxonomyRow:
         return communication_reason(self.overhead, self.communication, self.card.communication)
 
 
+def family_of(card: SchemeCard | None, scheme: str) -> str:
+    """The branch of the paper's figure 1 that is a kind of scheme, whether it protects training or inference.
+
+    A scheme that is not installed here is a kind of its own.
+    """
+    path = card.taxonomy if card else (scheme,)
+    kinds = path[3:4] if path[0] == "training" else path[1:2]
+    return (kinds or path)[0]
+
+
 def taxonomy_rows(groups: Sequence[Group], thresholds: Thresholds, device: Device) -> list[TaxonomyRow]:
     """A row for each group; none at all if no job was calibrated.
 
@@ -107,7 +124,8 @@ def _device_time(row: TaxonomyRow) -> float:
 
 
 def _row(name: str, group: Group, groups: Sequence[Group], thresholds: Thresholds, device: Device) -> TaxonomyRow:
-    cost = _cost(group, device)
+    cost_job = _cost_job(group)
+    cost = device_cost(cost_job, device) if cost_job else None
     seconds = None if cost is None else _device_seconds(cost, group)
     cpu_s = _cpu_s(group)
     overhead = Overhead(
@@ -128,6 +146,7 @@ def _row(name: str, group: Group, groups: Sequence[Group], thresholds: Threshold
         name=name,
         group=group,
         card=_card(group),
+        cost_job=cost_job,
         cost=cost,
         device_s_per_sample=seconds,
         overhead=overhead,
@@ -141,10 +160,10 @@ def _family(row: TaxonomyRow) -> tuple[bool, tuple[str, ...]]:
     return not row.group.is_baseline, row.card.taxonomy if row.card else ()
 
 
-def _cost(group: Group, device: Device) -> DeviceCost | None:
+def _cost_job(group: Group) -> JobRecord | None:
     # Where a participant ran on a machine of its own, the host's calibration says nothing about its seconds.
     calibrated = [job for job in group.measured if is_calibrated(job) and not job.provenance.machines]
-    return device_cost(calibrated[0], device) if calibrated else None
+    return calibrated[0] if calibrated else None
 
 
 def _device_seconds(cost: DeviceCost, group: Group) -> Estimate | None:

@@ -27,7 +27,7 @@ from ppbench.taxonomy.labels import REFERENCE_BYTES, CommunicationLabel, Computa
 from ppbench.taxonomy.rows import TaxonomyRow, rows_for_a_page
 from ppbench.taxonomy.thresholds import Thresholds
 
-_UNMEASURED: tuple[tuple[str, ...], ...] = (
+PAPERS_BRANCHES: tuple[tuple[str, ...], ...] = (
     ("training", "parameter transmission", "distributed machine learning"),
     ("training", "parameter transmission", "model personalization"),
     ("training", "data transmission", "anonymization"),
@@ -105,7 +105,7 @@ def _tree(rows: Sequence[TaxonomyRow]) -> _Node:
     root = _Node("")
     for row in rows:
         root.at(row.card.taxonomy if row.card else ("not installed here",)).rows.append(row)
-    for path in _UNMEASURED:
+    for path in PAPERS_BRANCHES:
         root.at(path)
     return root
 

@@ -16,9 +16,9 @@ from ppbench.data.digits import Digits
 from ppbench.errors import ConfigError
 from ppbench.launch.link import PAYLOAD_BYTES, Link
 from ppbench.measure.job import Job
+from ppbench.modelled.inputs import Load
 from ppbench.modelled.link_cost import (
     FEASIBLE_S_PER_SAMPLE,
-    Load,
     energy_j,
     link_cost,
     link_names,

@@ -54,6 +54,7 @@ def test_report_writes_tables_and_pictures(results: Path) -> None:
         "taxonomy.md",
         "claims.csv",
         "claims.md",
+        "report.html",
     }
     pictures = (*PICTURES, "figure1", "taxonomy_plane", "taxonomy_energy")
     expected = tables | {f"{name}.{kind}" for name in pictures for kind in ("png", "svg")}
