@@ -20,7 +20,8 @@ from ppbench.errors import UnavailableError
 
 _PARENT = "PPBENCH_PARENT"
 """In a child's environment: the process that started it, and that it must not outlive."""
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+"""What libraries read, as they are loaded, to know with how many threads they are to compute."""
 
 
 def n_cpus() -> int:
@@ -37,7 +38,7 @@ def environment(threads: int) -> dict[str, str]:
     """For a child that computes with so many threads and finds the modules that this process finds."""
     return {
         **os.environ,
-        **{variable: str(threads) for variable in _THREAD_VARIABLES},
+        **{variable: str(threads) for variable in THREAD_VARIABLES},
         _PARENT: str(os.getpid()),
         "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)),
     }
@@ -62,13 +63,13 @@ class Interpreter:
         if self.path == sys.executable:
             yield own
             return
-        with tempfile.TemporaryDirectory(prefix="ppbench-packages-") as folder:
+        with temporary_folder("packages") as folder:
             for package in {"ppbench", *self.packages}:
                 found = importlib.util.find_spec(package)
                 if found is None or not found.submodule_search_locations:
                     raise UnavailableError(f"the package {package} cannot be lent to {self.path}: it has no folder")
-                (Path(folder) / package).symlink_to(Path(found.submodule_search_locations[0]).resolve())
-            yield {**own, "PYTHONPATH": folder}
+                (folder / package).symlink_to(Path(found.submodule_search_locations[0]).resolve())
+            yield {**own, "PYTHONPATH": str(folder)}
 
     def command(self, module: str) -> list[str]:
         """To run a module; without -P, a folder `schemes` where the user happens to be would come before ours."""
@@ -93,6 +94,19 @@ def kill_session(process: subprocess.Popen[bytes]) -> None:
     _keeper.tell(f"-{process.pid}")
 
 
+@contextlib.contextmanager
+def temporary_folder(purpose: str) -> Iterator[Path]:
+    """Inside, there is a folder `ppbench-PURPOSE-...` for temporary files; it goes with this process too, even by
+    SIGKILL.
+    """
+    with tempfile.TemporaryDirectory(prefix=f"ppbench-{purpose}-") as folder:
+        _keeper.tell(f"+{folder}")
+        try:
+            yield Path(folder)
+        finally:
+            _keeper.tell(f"-{folder}")
+
+
 def ending(status: int) -> str:
     """How a child with this status ended, in words."""
     return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exited with status {status}"
@@ -110,7 +124,7 @@ def die_with_parent() -> None:
 
 
 class _Keeper:
-    """The process that outlives this one for as long as it takes to end its sessions."""
+    """The process that outlives this one for as long as it takes to end its sessions and remove its folders."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -118,13 +132,13 @@ class _Keeper:
         self._serves = 0
 
     def tell(self, line: str) -> None:
-        """Tell it of a session; the first word starts it."""
+        """Tell it of a session or a folder; the first word starts it."""
         with self._lock:
             if self._process is None or self._serves != os.getpid():
                 self._process, self._serves = self._start(), os.getpid()
             assert self._process.stdin is not None
             with contextlib.suppress(OSError):  # somebody has killed it
-                self._process.stdin.write(f"{line}\n".encode())
+                self._process.stdin.write(os.fsencode(f"{line}\n"))
 
     def _start(self) -> subprocess.Popen[bytes]:
         program = Path(__file__).with_name("keeper.py")

@@ -7,12 +7,12 @@ import dataclasses
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import ppbench
 from ppbench.errors import PpbenchError
+from ppbench.process import temporary_folder
 from ppbench.records import JobRecord
 from ppbench.store import read_all
 
@@ -26,11 +26,11 @@ def measured_in_turn(other: str, overrides: Sequence[str], n_processes: int) -> 
     from. Each side has as many fresh sets of processes, all of one job. Raises PpbenchError if a side measures nothing.
     """
     sides: tuple[list[JobRecord], list[JobRecord]] = ([], [])
-    with _command_of(other) as its_command, tempfile.TemporaryDirectory(prefix="ppbench-in-turn-") as folder:
+    with _command_of(other) as its_command, temporary_folder("in-turn") as folder:
         ours: tuple[list[str], dict[str, str]] = ([sys.executable, "-m", "ppbench"], {})
         for process in range(n_processes):
             for side, (command, environment) in enumerate((its_command, ours)):
-                results_dir = Path(folder) / str(side) / str(process)
+                results_dir = folder / str(side) / str(process)
                 arguments = ["run", "-m", *overrides, "measure.processes=1", f"results_dir={results_dir}"]
                 _run([*command, *arguments], environment)
                 sides[side].extend(read_all(results_dir))
@@ -53,8 +53,8 @@ def _command_of(other: str) -> Iterator[tuple[list[str], dict[str, str]]]:
     if python is not None:
         yield [str(python.absolute()), "-m", "ppbench"], {"PYTHONPATH": ""}
         return
-    with tempfile.TemporaryDirectory(prefix="ppbench-revision-") as folder:
-        tree = Path(folder) / "tree"
+    with temporary_folder("revision") as folder:
+        tree = folder / "tree"
         _git("worktree", "add", "--quiet", "--detach", str(tree), other)
         try:
             yield [sys.executable, "-m", "ppbench"], {"PYTHONPATH": str(tree)}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from ppbench.launch import confine
 from ppbench.launch.joining import DEVICE, HARNESS, RunOrder, address, keep_alive, read_token, run_key
 from ppbench.launch.output import Output
 from ppbench.measure.machine import machine
-from ppbench.process import environment, kill_session, module_command, start_session
+from ppbench.process import environment, kill_session, module_command, start_session, temporary_folder
 from ppbench.wire import control, handshake
 from ppbench.wire.connection import Connection, wait_readable
 
@@ -106,9 +105,9 @@ class _Device:
 
     def _run(self, inbox: control.Inbox, run: RunOrder) -> None:
         """One run in a process of its own. Raises PeerGone if the harness goes away meanwhile."""
-        with tempfile.TemporaryDirectory(prefix="ppbench-parties-") as folder:
-            output = Output(Path(folder) / "output")
-            child = self._launch(run, output, Path(folder))
+        with temporary_folder("parties") as folder:
+            output = Output(folder / "output")
+            child = self._launch(run, output, folder)
             try:
                 told_to_end = _await_end(child, inbox)
             finally:

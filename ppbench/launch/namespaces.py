@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -15,7 +14,7 @@ from ppbench.launch.processes import TcpWire
 from ppbench.launch.relay import Shape
 from ppbench.launch.shaping import RelayProcess
 from ppbench.party import role_of
-from ppbench.process import Interpreter
+from ppbench.process import Interpreter, temporary_folder
 from ppbench.scheme import PARTICIPANT
 from ppbench.wire.connection import Connection
 
@@ -61,8 +60,8 @@ class NamespacesWire(TcpWire):
     @contextlib.contextmanager
     def listener(self, backlog: int) -> Iterator[tuple[socket.socket, str]]:
         """See `TcpWire.listener`."""
-        with tempfile.TemporaryDirectory(prefix="ppbench-") as folder, socket.socket(socket.AF_UNIX) as listener:
-            path = Path(folder) / "harness"
+        with temporary_folder("run") as folder, socket.socket(socket.AF_UNIX) as listener:
+            path = folder / "harness"
             listener.bind(str(path))
             listener.listen(backlog)
             yield listener, f"unix:{path}"

@@ -7,7 +7,6 @@ import contextlib
 import secrets
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from ppbench.launch import confine, sessions
 from ppbench.launch.joining import HARNESS
 from ppbench.launch.output import Output
 from ppbench.launch.wire import LOOPBACK, Wire
-from ppbench.process import Interpreter, ending, kill_session, start_session
+from ppbench.process import Interpreter, ending, kill_session, start_session, temporary_folder
 from ppbench.wire.authentication import KEY_BYTES
 from ppbench.wire.connection import Connection
 from ppbench.wire.reception import Reception
@@ -61,7 +60,7 @@ class TcpWire(Wire):
         """See `Wire.start`."""
         self.log_dir.mkdir(parents=True, exist_ok=True)
         with self.listener(backlog=sum(map(len, groups))) as (listener, address):
-            self._folder = Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="ppbench-parties-")))
+            self._folder = self._resources.enter_context(temporary_folder("parties"))
             environment = self._resources.enter_context(self.interpreter.surroundings(self.threads))
             for group in groups:
                 self._launch(group, address, environment)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from ppbench.data.dataset import DatasetSource
 from ppbench.errors import unknown
 from ppbench.models.model import Model
+from ppbench.process import temporary_folder
 from ppbench.registry import DATASETS, MODELS, SCHEMES, Registry
 from ppbench.scheme import Scheme
 from ppbench.testing import (
@@ -180,8 +179,8 @@ def scheme_results(
     _choose(only, CHECKS)
     given = SCHEMES.load(scheme) if isinstance(scheme, str) else scheme
     models = _first(MODELS, (_MODEL,)) if model is None else [_made(MODELS, model)]
-    with tempfile.TemporaryDirectory(prefix="ppbench-check-") as folder:
-        case = Case(given, Path(folder), deadline_s, _made(DATASETS, dataset), models)
+    with temporary_folder("check") as folder:
+        case = Case(given, folder, deadline_s, _made(DATASETS, dataset), models)
         try:
             yield from _results(case, CHECKS, only)
         finally:
@@ -197,8 +196,8 @@ def dataset_results(
     """One check after the other."""
     _choose(only, DATASET_CHECKS)
     given = DATASETS.load(dataset) if isinstance(dataset, str) else dataset
-    with tempfile.TemporaryDirectory(prefix="ppbench-check-") as folder:
-        yield from _results(DatasetCase(given, Path(folder), deadline_s, _made(MODELS, model)), DATASET_CHECKS, only)
+    with temporary_folder("check") as folder:
+        yield from _results(DatasetCase(given, folder, deadline_s, _made(MODELS, model)), DATASET_CHECKS, only)
 
 
 def model_results(
@@ -211,8 +210,8 @@ def model_results(
     _choose(only, MODEL_CHECKS)
     given = MODELS.load(model) if isinstance(model, str) else model
     datasets = _first(DATASETS, _DATASETS) if dataset is None else [_made(DATASETS, dataset)]
-    with tempfile.TemporaryDirectory(prefix="ppbench-check-") as folder:
-        yield from _results(ModelCase(given, Path(folder), deadline_s, datasets), MODEL_CHECKS, only)
+    with temporary_folder("check") as folder:
+        yield from _results(ModelCase(given, folder, deadline_s, datasets), MODEL_CHECKS, only)
 
 
 def guarantee(check: Check) -> str:

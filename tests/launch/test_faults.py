@@ -185,6 +185,23 @@ def test_after_a_fault_the_next_job_runs(tmp_path: Path, marker: str) -> None:
     assert experiment.run(faulty_job(Faulty()), tmp_path).status == "ok"
 
 
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the processes that the test starts have their temporary files."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder
+
+
+def wait_until_empty(folder: Path) -> list[Path]:
+    """What is still there after ten seconds."""
+    end_s = time.monotonic() + 10
+    while (left := list(folder.iterdir())) and time.monotonic() < end_s:
+        time.sleep(0.05)
+    return left
+
+
 def endless_run(results_dir: Path) -> subprocess.Popen[str]:
     """A job that goes on for hours, once its parties are at work."""
     overrides = ["scheme=plaintext", "dataset=digits", "model=mlp", "measure.repetitions=1000000"]
@@ -203,9 +220,10 @@ def endless_run(results_dir: Path) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize(("number", "n_signals"), [(signal.SIGINT, 1), (signal.SIGINT, 8), (signal.SIGTERM, 1)])
 def test_an_interrupted_run_leaves_nothing_behind(
-    tmp_path: Path, marker: str, number: signal.Signals, n_signals: int
+    tmp_path: Path, marker: str, temporary: Path, number: signal.Signals, n_signals: int
 ) -> None:
-    process = endless_run(tmp_path)
+    process = endless_run(tmp_path / "results")
+    assert list(temporary.iterdir())
     for _ in range(n_signals):
         process.send_signal(number)
         time.sleep(0.03)
@@ -213,13 +231,18 @@ def test_an_interrupted_run_leaves_nothing_behind(
     assert process.returncode == 128 + number
     assert "interrupted" in output
     assert "Traceback" not in output
+    assert not wait_until_empty(temporary)
 
 
-def test_when_the_harness_is_killed_its_parties_die(tmp_path: Path, marker: str) -> None:
-    process = endless_run(tmp_path)
+def test_when_the_harness_is_killed_its_parties_die_and_their_folders_go(
+    tmp_path: Path, marker: str, temporary: Path
+) -> None:
+    process = endless_run(tmp_path / "results")
+    assert list(temporary.iterdir())
     process.kill()
     process.communicate(timeout=15)
     assert not wait_until_gone(marker)
+    assert not wait_until_empty(temporary)
 
 
 def trained_for_hours(results_dir: Path, cache: Path, *overrides: str) -> subprocess.Popen[bytes]:
