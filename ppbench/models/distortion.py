@@ -63,6 +63,8 @@ def affine_grid(maps: torch.Tensor, height: int, width: int) -> torch.Tensor:
     def centres(side: int) -> torch.Tensor:
         return (2 * torch.arange(side) + 1) / side - 1
 
-    by_column = maps[:, :, 0].reshape(-1, 1, 1, 2) * centres(width).reshape(1, 1, width, 1)
-    by_row = maps[:, :, 1].reshape(-1, 1, 1, 2) * centres(height).reshape(1, height, 1, 1)
-    return (by_row + maps[:, :, 2].reshape(-1, 1, 1, 2)) + by_column
+    by_column = maps[:, :, 0].reshape(-1, 2, 1, 1) * centres(width)
+    by_row = maps[:, :, 1].reshape(-1, 2, 1, 1) * centres(height).reshape(-1, 1)
+    # Both coordinates side by side in memory would be added pixel by pixel; apart, a row at a time.
+    grid = (by_row + maps[:, :, 2].reshape(-1, 2, 1, 1)) + by_column
+    return grid.permute(0, 2, 3, 1)

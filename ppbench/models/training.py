@@ -93,7 +93,7 @@ def fit(
     for epoch in range(epochs):
         order = torch.from_numpy(random.permutation(len(labels)))
         for indices in torch.split(order, recipe.batch_size):
-            batch = samples[indices].float().div_(dataset.sample_max)
+            batch = samples.index_select(0, indices).float().div_(dataset.sample_max)
             if augment:
                 batch = augment(batch, random)
             loss = nn.functional.cross_entropy(classifier(batch), labels[indices])
