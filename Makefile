@@ -11,7 +11,9 @@ ARGS ?=
 bench: $(VENV)/.installed
 	$(BIN)/ppbench run -m +experiment=quickstart
 
-test: $(VENV)/.installed lint spu
+# What the tests need is made on one core while the other lints.
+test: $(VENV)/.installed
+	$(MAKE) --jobs=2 lint spu
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.installed

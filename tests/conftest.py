@@ -1,4 +1,6 @@
-"""What CI does otherwise: it installs what every test needs, so a skipped test has failed; and it draws no lots."""
+"""In which order and with how many threads tests run, and what CI does otherwise: it draws no lots, and installs what
+every test needs, so that a skipped test has failed.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +8,17 @@ import os
 import signal
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from ppbench.process import THREAD_VARIABLES
 from tests.helpers.processes import wait_until_gone
+
+# Before anything that reads them is imported, here or in a worker: pytest-xdist has a worker for each core already, and
+# on a busy machine two threads are thirty times slower than one.
+os.environ |= dict.fromkeys(THREAD_VARIABLES, "1")
 
 # No example may fail because the machine is busy. In CI the examples are the same each time, so that what fails there
 # is what the commit changed; anywhere else they are new ones.
@@ -44,15 +52,20 @@ def marker(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     assert not left
 
 
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """Torch computes with one thread, as in parties: on a busy machine two are thirty times slower than one."""
-    import torch
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that may take longest come first: workers who take a file each then end together, and train at once."""
+    by_file: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        by_file.setdefault(item.path, []).append(item)
+    items[:] = [item for of_file in sorted(by_file.values(), key=_length, reverse=True) for item in of_file]
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+
+def _length(of_file: list[pytest.Item]) -> tuple[float, int, int]:
+    """What a file's tests may take, how many of them are slow, and how many there are."""
+    limits = [mark.args[0] for item in of_file if (mark := item.get_closest_marker("timeout"))]
+    n_slow = sum(1 for item in of_file if item.get_closest_marker("slow"))
+    return max(limits, default=0), n_slow, len(of_file)
 
 
 @pytest.hookimpl(trylast=True)

@@ -24,8 +24,6 @@ from ppbench.records import JobRecord
 from ppbench.scheme import Role, SchemeCard, Shard
 from tests.sketches.common import LeastSquares, toy_card
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 D, N_CLASSES = 64, 10
 
 

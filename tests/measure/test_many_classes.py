@@ -29,8 +29,6 @@ from schemes.random_projection import ProjectionTraining, RandomProjection
 from schemes.rotation import Rotation
 from tests.sketches.common import LeastSquares
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 N_CLASSES = 300
 
 

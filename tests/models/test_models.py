@@ -40,11 +40,6 @@ from ppbench.progress import silent
 from schemes.obfnet.training import train_obfnet
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module")
 def digits() -> Dataset:
     images, labels = load_digits(return_X_y=True)

@@ -16,8 +16,6 @@ from ppbench.models.network import Network
 from ppbench.models.square import CryptoNetsModel, SquareTutorial
 from ppbench.progress import silent
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 MODELS = [SquareTutorial, CryptoNetsModel]
 
 

@@ -28,8 +28,6 @@ from ppbench.progress import silent
 from ppbench.report.summary import summary
 from schemes.local import Local
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 RECIPE = Recipe(epochs=1, max_lr=1e-2, min_steps=40)
 
 

@@ -20,8 +20,6 @@ from tests.helpers import measured
 from tests.helpers.rare import RARE
 from tests.sketches.common import LeastSquares
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 D = 64
 FACTS = TaskFacts("digits", (8, 8), 16.0, 10, 256, 1, 0)
 

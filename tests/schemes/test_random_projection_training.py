@@ -27,8 +27,6 @@ from tests.helpers import measured
 from tests.helpers.measured import row
 from tests.sketches.common import LeastSquares
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 D = 64
 N_TRAIN = 1297
 
