@@ -203,18 +203,18 @@ def _check_choices(overrides: Sequence[str], name: str) -> None:
             chosen.append((override.key_or_group, str(value)))
     if any(group == "experiment" for group, _ in chosen):
         return  # its jobs choose schemes of their own, and so options that the default scheme does not have
+
+    @functools.cache
+    def composed(*choice: str) -> DictConfig:
+        return compose(name, list(choice))
+
     for override in parsed:
         section, dot, option = override.key_or_group.partition(".")
         if dot and section in (*JOB_KEYS, *_wires_with_settings()):
-            selected: list[str | None] = [value for group, value in chosen if group == section]
-            known = {key for value in selected or [None] for key in _options_of(section, value, name)}
+            selected = [composed(f"{section}={value}") for group, value in chosen if group == section] or [composed()]
+            known = {str(key) for one in selected for key in one.get(section) or ()}
             if option not in known:
                 raise unknown(f"option in {section}", option, known)
-
-
-def _options_of(section: str, choice: str | None, name: str) -> list[str]:
-    composed = compose(name, [f"{section}={choice}"] if choice else [])
-    return [str(key) for key in composed.get(section) or ()]
 
 
 def job_config(config: DictConfig) -> dict[str, Any]:
