@@ -29,6 +29,7 @@ from ppbench.testing.result import skip_if
 
 N_SAMPLES = 32
 BATCH_SIZE = 16
+N_ODD_SAMPLES = 37
 PAIR_BATCH_SIZE = 8
 _MARKER = "PPBENCH_CHECK"
 
@@ -156,6 +157,11 @@ class Case(PluginCase[Scheme]):
         """The plain job on the in-memory wire."""
         skip_if(self.has_engine, "its engine needs a process for each party")
         return self.light("memory")
+
+    @functools.cached_property
+    def odd(self) -> Outcome:
+        """A job like the plain one, on as many samples as leave the last batch short."""
+        return self.light("odd", n_samples=N_ODD_SAMPLES)
 
     def light(self, label: str, **options: int) -> Outcome:
         """A plain job in this process's memory, where the scheme can run there: it starts at once."""

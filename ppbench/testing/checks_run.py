@@ -6,7 +6,7 @@ import pandas as pd
 
 from ppbench.report.summary import summary
 from ppbench.scheme import PARTICIPANT
-from ppbench.testing.case import N_SAMPLES, Case
+from ppbench.testing.case import N_ODD_SAMPLES, N_SAMPLES, Case
 from ppbench.testing.outcome import Outcome
 from ppbench.testing.result import require, skip_if
 
@@ -70,9 +70,8 @@ def takes_an_odd_last_batch(case: Case) -> None:
     """37 samples in batches of 16: the last batch has 5."""
     skip_if(not case.answers, _NO_ANSWERS)
     case.need(case.plain)
-    outcome = case.light("odd", n_samples=37)
-    _require_ok(outcome)
-    require(outcome.values("online", "n_answers") == [37], "not every sample was answered")
+    _require_ok(case.odd)
+    require(case.odd.values("online", "n_answers") == [N_ODD_SAMPLES], "not every sample was answered")
 
 
 def takes_batches_of_one(case: Case) -> None:
