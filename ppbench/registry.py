@@ -26,14 +26,14 @@ class Registry(Generic[P]):
 
     def names(self) -> list[str]:
         """Every declared name, available here or not."""
-        return sorted(self._declared)
+        return sorted(self._declared())
 
     def load(self, name: str) -> type[P]:
         """The plugin's class, even when what it requires is not installed.
 
         Raises ConfigError for an unknown name, UnavailableError if the plugin cannot be imported or is not one.
         """
-        declared = self._declared
+        declared = self._declared()
         if name not in declared:
             raise unknown(self.what, name, declared)
         try:
@@ -48,7 +48,7 @@ class Registry(Generic[P]):
 
     def declared_by(self, plugin: type[Declared]) -> tuple[str, str] | None:
         """Name and version of the distribution that declares the plugin; None if none does."""
-        entry = self._declared.get(plugin.name)
+        entry = self._declared().get(plugin.name)
         try:
             if entry is None or entry.dist is None or entry.load() is not plugin:
                 return None
@@ -66,7 +66,7 @@ class Registry(Generic[P]):
             return f"{self.what} '{name}' cannot say whether it can run here ({told(error)})"
         return reason and f"{self.what} {reason}"
 
-    @functools.cached_property
+    @functools.cache  # noqa: B019 - a registry lives as long as the process
     def _declared(self) -> dict[str, EntryPoint]:
         return {entry.name: entry for entry in entry_points(group=self.group)}
 

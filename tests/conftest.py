@@ -1,6 +1,4 @@
-"""In which order and with how many threads tests run, and what CI does otherwise: it draws no lots, and installs what
-every test needs, so that a skipped test has failed.
-"""
+"""What CI does otherwise: it installs what every test needs, so a skipped test has failed; and it draws no lots."""
 
 from __future__ import annotations
 
