@@ -27,9 +27,11 @@ lowest: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --constraint constraints.txt torch
-	$(BIN)/pip install --constraint constraints.txt --editable '.[test]'
-	$(BIN)/pip install --constraint constraints.txt --no-deps crypten
+	$(BIN)/pip install --no-compile --constraint constraints.txt torch
+	$(BIN)/pip install --no-compile --constraint constraints.txt --editable '.[test]'
+	$(BIN)/pip install --no-compile --constraint constraints.txt --no-deps crypten
+	# pip would compile on one core; some packages carry files that no Python compiles.
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	touch $@
 
 # SecretFlow SPU pins numpy below 2, so it has an environment of its own, shared by all checkouts.

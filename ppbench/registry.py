@@ -28,7 +28,7 @@ class Registry(Generic[P]):
 
     def names(self) -> list[str]:
         """Every declared name, available here or not."""
-        return sorted(self._declared)
+        return sorted(self._declared())
 
     def load(self, name: str) -> type[P]:
         """The plugin's class, even when what it requires is not installed.
@@ -36,7 +36,7 @@ class Registry(Generic[P]):
         Raises ConfigError for an unknown name, UnavailableError if the plugin cannot be imported or is not one, and if
         several packages declare one of this name.
         """
-        declared = self._declared
+        declared = self._declared()
         if name not in declared:
             raise unknown(self.what, name, declared)
         entry, *others = declared[name]
@@ -55,7 +55,7 @@ class Registry(Generic[P]):
 
     def declared_by(self, plugin: type[Declared]) -> tuple[str, str] | None:
         """Name and version of the distribution that declares the plugin; None if none does."""
-        for entry in self._declared.get(plugin.name, ()):
+        for entry in self._declared().get(plugin.name, ()):
             # Another plugin of the same name may raise anything.
             with contextlib.suppress(Exception, SystemExit):
                 if entry.dist is not None and entry.load() is plugin:
@@ -72,7 +72,7 @@ class Registry(Generic[P]):
             return f"{self.what} '{name}' cannot say whether it can run here ({told(error)})"
         return reason and f"{self.what} {reason}"
 
-    @functools.cached_property
+    @functools.cache  # noqa: B019 - a registry lives as long as the process
     def _declared(self) -> dict[str, list[EntryPoint]]:
         """Name -> who declares it, each place once."""
         found: dict[str, dict[str, EntryPoint]] = {}

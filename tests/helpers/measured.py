@@ -1,13 +1,18 @@
-"""A job on the small digits, measured, and what was measured of it."""
+"""Jobs on the small digits, measured, and what was measured of them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ppbench import bundle
+from ppbench.app import config
+from ppbench.app.display import Quiet
+from ppbench.app.report import write_report
+from ppbench.app.runner import run_job
 from ppbench.bundle import Array
 from ppbench.data.dataset import DatasetSource
 from ppbench.data.digits import Digits
@@ -49,6 +54,16 @@ def measure(scheme: Scheme, folder: Path, view_batches: int = 0, **options: Any)
     record = attempt(scheme, folder, view_batches=view_batches, **options)
     assert record.status == "ok", record.reason
     return record
+
+
+def report_of(folder: Path, *lines: Sequence[str]) -> Path:
+    """The folder, with the jobs that some lines of overrides ask for, and with a report that is drawn once for all."""
+    config.register()
+    for line in lines:
+        for composed in config.compose_all(line).jobs:
+            run_job(config.to_job(composed), folder, resume=False, display=Quiet())
+    write_report(folder)
+    return folder
 
 
 def row(record: JobRecord) -> pd.Series:

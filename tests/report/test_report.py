@@ -22,6 +22,7 @@ from ppbench.report.paper.comparison import paper_comparison
 from ppbench.report.summary import COLUMNS
 from ppbench.report.sweeps import sweeps
 from ppbench.report.table import text_table
+from tests.helpers.measured import report_of
 from tests.helpers.paths import FIXTURES
 
 FIXTURE = FIXTURES / "results_v1"
@@ -33,15 +34,13 @@ MEASURED = list(COLUMNS[COLUMNS.index("accuracy") : COLUMNS.index("bytes_source"
 @pytest.fixture(scope="session")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The baselines, ObfNet1, two seeds of ObfNet2, and one job that fails."""
-    folder = tmp_path_factory.mktemp("results")
-    for line in (
+    lines = (
         ("scheme=plaintext,obfnet1", "measure.view_batches=1"),
         ("scheme=local,local_small",),
         ("scheme=obfnet", "seed=0,1", "measure.view_batches=1"),
         ("scheme=obfnet", "scheme.encoding=float16", "measure.deadline_s=0.001"),
-    ):
-        ppbench.run(*line, *TASK, results_dir=folder)
-    return folder
+    )
+    return report_of(tmp_path_factory.mktemp("results"), *([*TASK, *line] for line in lines))
 
 
 def test_report_writes_tables_and_pictures(results: Path) -> None:

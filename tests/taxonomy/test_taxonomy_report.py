@@ -15,14 +15,12 @@ from omegaconf import OmegaConf
 import ppbench
 from ppbench import store
 from ppbench.app import config
-from ppbench.app.display import Quiet
-from ppbench.app.report import write_report
-from ppbench.app.runner import run_job
 from ppbench.report.groups import grouped
 from ppbench.report.names import short_names
 from ppbench.taxonomy.claims import NOT_MEASURED_HERE, Claim
 from ppbench.taxonomy.thresholds import COMPUTATION_LABELS
 from ppbench.taxonomy.write import write_taxonomy_report
+from tests.helpers.measured import report_of
 
 TASK = ("dataset=digits", "model=mlp", "task.n_samples=100", "measure.repetitions=1")
 PICTURES = ("figure1", "taxonomy_plane", "taxonomy_energy")
@@ -32,19 +30,14 @@ TABLES = ("taxonomy.csv", "taxonomy.md", "claims.csv", "claims.md")
 @pytest.fixture(scope="session")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Baselines, projections as four bytes a value and as two, interactive encryption, training, and a failure."""
-    folder = tmp_path_factory.mktemp("taxonomy")
-    config.register()
-    for line in (
+    lines = (
         ("scheme=plaintext,local,random_projection", "task.batch_size=50"),
         ("scheme=random_projection", "scheme.encoding=float16", "task.batch_size=50"),
         ("scheme=rotation", "scheme.learner=knn", "task.batch_size=50"),
         ("scheme=plaintext,barni", "task.batch_size=1", "task.n_samples=2"),
         ("scheme=local_small", "task.batch_size=50", "measure.deadline_s=0.001"),
-    ):
-        for composed in config.compose_all([*TASK, *line]).jobs:
-            run_job(config.to_job(composed), folder, resume=False, display=Quiet())
-    write_report(folder)
-    return folder
+    )
+    return report_of(tmp_path_factory.mktemp("taxonomy"), *([*TASK, *line] for line in lines))
 
 
 Rows = dict[str, dict[str, Any]]
