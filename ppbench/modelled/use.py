@@ -186,8 +186,8 @@ def _reasons(
             yield cost.reason.removeprefix(_UNFEASIBLE)
     if busy_s_per_day is not None and busy_s_per_day > DAY_S:
         yield (
-            f"{use.samples_per_day:,g} samples a day keep device and link busy for {busy_s_per_day / 3600:,.1f} hours "
-            "a day"
+            f"{units.number(use.samples_per_day)} samples a day keep device and link busy for "
+            f"{busy_s_per_day / 3600:,.1f} hours a day"
         )
 
 

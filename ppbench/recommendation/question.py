@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ppbench import units
 from ppbench.errors import ConfigError, choose, in_range, unknown
 from ppbench.modelled.devices import load_device, read_device
 from ppbench.modelled.link_cost import load_link, read_link
@@ -103,13 +104,15 @@ class Question:
 def in_words(question: Question, use: Use) -> str:
     """For whom the answer holds, in one sentence's worth of words."""
     whose, each = ("", "") if question.n_devices == 1 else (f"{question.n_devices:,} devices: ", " each")
-    words = [f"{whose}{use.device.title} on {use.link.title}, {question.samples_per_day:,g} samples a day{each}"]
+    words = [
+        f"{whose}{use.device.title} on {use.link.title}, {units.number(question.samples_per_day)} samples a day{each}"
+    ]
     if question.battery_wh is not None:
         words.append(f"a battery of {question.battery_wh:g} Wh")
     if question.accuracy_min:
         words.append(f"an accuracy of at least {100 * question.accuracy_min:g} %")
     if question.latency_max_s is not None:
-        words.append(f"answers within {question.latency_max_s:,g} s")
+        words.append(f"answers within {units.number(question.latency_max_s)} s")
     if not question.third_party:
         words.append("no third party")
     words += [f"{what} {name}" for what, name in (("task", question.task), ("model", question.model)) if name]

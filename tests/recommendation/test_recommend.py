@@ -135,7 +135,7 @@ def test_it_says_for_whom_it_holds_what_is_modelled_and_what_each_protects(few: 
         ({"accuracy_min": 0.99}, "obfnet1", "accuracy 98.17 %, below 99 %"),
         ({"third_party": False}, "mpc", "needs a third party: dealer"),
         ({"latency_max_s": 60}, "local_cnn", "in batches of 256 (task.batch_size=1 measures it one by one)"),
-        ({"samples_per_day": 1e9}, "local_cnn", "hours a day"),
+        ({"samples_per_day": 1e9}, "local_cnn", "1,000,000,000 samples a day keep"),
         ({"link": "lorawan_sf12"}, "mpc", "hours a sample"),
         ({"device": "coral_edge_tpu"}, "mpc", "cannot compute modulo 2^64"),
     ],
