@@ -15,7 +15,7 @@ THIRD_PARTY = "third party"
 """The part that all roles but participant and coordinator play."""
 
 
-Pass: TypeAlias = "tuple[int | None, int | None]"
+_Pass: TypeAlias = "tuple[int | None, int | None]"
 """Process and repetition."""
 
 
@@ -65,9 +65,9 @@ class Selection:
         ]
         return statistics.median(means) if means else None
 
-    def passes(self, stage: str, metric: str, part: str | None = None, peer: str | None = None) -> dict[Pass, float]:
+    def passes(self, stage: str, metric: str, part: str | None = None, peer: str | None = None) -> dict[_Pass, float]:
         """What `median` is the median of."""
-        passes: dict[Pass, float] = {}
+        passes: dict[_Pass, float] = {}
         for record in self._by_metric.get((stage, metric), []):
             if (part is None or _part(record.party) == part) and (peer is None or _part(record.peer) == peer):
                 at = record.process, record.repetition
@@ -76,7 +76,7 @@ class Selection:
                 passes[at] = passes.get(at, 0.0) + record.value
         return passes
 
-    def _missing(self, stage: str, at: Pass) -> set[str | None]:
+    def _missing(self, stage: str, at: _Pass) -> set[str | None]:
         """The participants that did not come to the end of a stage, in one pass: they have not told its seconds."""
         if not self._dropped:
             return set()

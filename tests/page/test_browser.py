@@ -78,7 +78,7 @@ class Page:
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not browser or not driver:
-        pytest.skip("needs Debian's chromium and chromium-driver")
+        pytest.skip("needs a browser: apt-get install chromium chromium-driver")
     folder = tmp_path_factory.mktemp("page")
     (path,) = write_page(grouped(read_all(FOLDER)), folder)
     options = webdriver.ChromeOptions()
