@@ -22,7 +22,7 @@ def rows(scheme: type[Scheme]) -> Iterator[tuple[str, ...]]:
     """One for each option, as `HEADER` says."""
     described = _descriptions(scheme)
     for name, default in scheme.defaults().items():
-        yield f"`scheme.{name}`", f"`{default!r}`", _allowed(scheme, name, default), described.get(name, "")
+        yield f"`{name}`", f"`{default!r}`", _allowed(scheme, name, default), described.get(name, "")
 
 
 def _descriptions(scheme: type[Scheme]) -> dict[str, str]:

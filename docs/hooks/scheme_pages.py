@@ -47,6 +47,7 @@ def _page(scheme: type[Scheme]) -> Iterator[str]:
         yield "\n".join(f"- `{stage}`: {_first_paragraph(getattr(role, stage))}" for stage in _stages(role))
     if options := [*scheme_options.rows(scheme)]:
         yield "## Options"
+        yield "On the command line, each is `scheme.OPTION=VALUE`."
         yield _table(scheme_options.HEADER, options)
     if variants := [*_variants(scheme)]:
         yield "## Variants"
