@@ -55,7 +55,7 @@ def _page(scheme: type[Scheme]) -> Iterator[str]:
     if labels := scheme_results.labels(scheme.name):
         yield "## The paper's labels, measured"
         yield _table([*scheme_results.LABELS], labels)
-        yield "Thresholds and reasons are with [the whole table](../../results/taxonomy/taxonomy.md)."
+        yield "Thresholds, and why some differ: [what was measured](../results.md#the-papers-labels-measured)."
     yield "## Measured"
     yield (
         "Medians over jobs that differ in their seed alone. Per sample: CPU time and TCP payload; per participant: "
