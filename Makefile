@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: bench test lint lowest spu hooks clean clean-cache
+.PHONY: bench test lint docs lowest spu hooks clean clean-cache
 
 # For pytest: make test ARGS='-k mpc'
 ARGS ?=
@@ -20,6 +20,11 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The documentation as a site, with a page for each scheme: site/index.html. Without the variable, the theme says at
+# length that its maintenance ends in May 2027.
+docs: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # Whether the lower bounds of pyproject.toml hold: some minutes, and a few hundred megabytes from the package index.
 lowest: $(VENV)/.installed

@@ -35,7 +35,7 @@ PLAINTEXT = load_thresholds()
 INFORMATION = dataclasses.replace(PLAINTEXT, reference="information")
 DEVICE = load_device(PLAINTEXT.reference_device)
 SQUARE = ("mnist", "square_tutorial")
-README = ROOT / "README.md"
+EXAMPLE = ROOT / "docs" / "writing" / "scheme.md"
 PROJECTION = "random_projection (retrain=False)"
 N_SAMPLES, BATCH_SIZE = 20, 8
 
@@ -210,12 +210,12 @@ def test_only_labels_that_the_paper_gives_are_counted(tmp_path: Path) -> None:
 def test_examples_of_schemes_that_the_paper_does_not_have_claim_none_of_its_labels(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What README shows, and the package that it points to."""
+    """What the documentation shows, and the package that it points to."""
     monkeypatch.syspath_prepend(str(PLUGINS / "hello_scheme"))
-    example: dict[str, Any] = {"__name__": "readme"}
-    blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    example: dict[str, Any] = {"__name__": "example"}
+    blocks = re.findall(r"^```python\n(.*?)^```$", EXAMPLE.read_text(), re.MULTILINE | re.DOTALL)
     code = next(block for block in blocks if "class Coarse(" in block)
-    exec(compile(code, README.name, "exec", dont_inherit=True), example)
+    exec(compile(code, EXAMPLE.name, "exec", dont_inherit=True), example)
     for card in (example["Coarse"].card, importlib.import_module("hello_scheme").Hello.card):
         assert (card.computation, card.communication) == (None, None)
 
