@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 from ppbench.bundle import Array, Tree
 from ppbench.errors import PeerGone, PpbenchError, ProtocolError, message
+from ppbench.instructions import COUNTERS
+from ppbench.instructions.counter import Counter
 from ppbench.launch import enter
 from ppbench.launch.joining import HARNESS
 from ppbench.launch.reports import Counts, EngineSocket, StageReport, Traffic
@@ -57,11 +59,12 @@ class Host:
         sockets: dict[str, socket.socket] | None = None,
         log: Path | None = None,
         scheme_of: Callable[[str], type[Scheme]] = resolve,
+        counter: Counter | None = None,
     ):
         """A party meets the others over `sockets`, or connects to them with keys that are derived from `run_key`.
 
         `log` is where a traceback goes; None: what the process prints is the log. `scheme_of` finds what the harness
-        calls a scheme.
+        calls a scheme. `counter` counts the process's instructions.
         """
         self._run_key = run_key
         self._scheme_of = scheme_of
@@ -69,7 +72,7 @@ class Host:
         self._control = connection
         self._inbox = control.Inbox(connection)
         self._control_lock = threading.Lock()
-        self._meter = Meter(own_process)
+        self._meter = Meter(own_process, counter)
         self._own_process = own_process
         self._sockets = sockets
         self._serving: threading.Thread | None = None
@@ -364,6 +367,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--tls", action="store_true", help="the harness speaks TLS")
     parser.add_argument("--network", action="append", default=[], metavar="PARTY=DESCRIPTOR", help="a namespace")
+    parser.add_argument("--instructions", choices=COUNTERS, help="what counts them, where they are to be counted")
     parser.add_argument("parties", nargs="+", metavar="PARTY")
     parsed = parser.parse_args(arguments)
     die_with_parent()
@@ -373,6 +377,7 @@ def main(arguments: list[str] | None = None) -> int:
     scheme_of = _registered if parsed.remote else resolve
     alone = len(parsed.parties) == 1
     networks: dict[str, str] = dict(network.split("=") for network in parsed.network)
+    counter = COUNTERS[parsed.instructions]() if parsed.instructions else None
     outcomes: list[bool] = []
 
     def run(name: str) -> None:
@@ -384,7 +389,7 @@ def main(arguments: list[str] | None = None) -> int:
             encryption, _ = _tls({"tls": parsed.tls, "certificate": None})
             harness = handshake.connect((host, int(port_or_path)), name, HARNESS, run_key, encryption)
         connection = harness.connection(authenticated=parsed.remote)
-        outcomes.append(Host(connection, alone, run_key, scheme_of=scheme_of).run())
+        outcomes.append(Host(connection, alone, run_key, scheme_of=scheme_of, counter=counter).run())
 
     if alone:
         run(parsed.parties[0])

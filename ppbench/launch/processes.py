@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from ppbench.cache import cache_dir
 from ppbench.errors import PeerGone
+from ppbench.instructions.counter import Counter
 from ppbench.launch import confine, sessions
 from ppbench.launch.joining import HARNESS
 from ppbench.launch.output import Output
@@ -36,6 +37,7 @@ class TcpWire(Wire):
 
     name: ClassVar[str] = "tcp"
     title: ClassVar[str] = "a process for each party, joined over loopback TCP"
+    counts_instructions: ClassVar[bool] = True
 
     def __init__(self, pairs: Sequence[tuple[str, str]], threads: int, log_dir: Path, interpreter: Interpreter) -> None:
         super().__init__(pairs, threads, log_dir, interpreter)
@@ -44,6 +46,7 @@ class TcpWire(Wire):
         self._outputs: dict[str, Output] = {}
         self._folder = Path()
         """In which each process has one of its own."""
+        self._counter: type[Counter] | None = None
         self.run_key = secrets.token_bytes(KEY_BYTES)
         """What the parties of this run know each other by; each is told it as it starts, and none is sent it."""
 
@@ -63,6 +66,8 @@ class TcpWire(Wire):
         with self.listener(backlog=sum(map(len, groups))) as (listener, address):
             self._folder = Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="ppbench-parties-")))
             environment = self._resources.enter_context(self.interpreter.surroundings(self.threads))
+            if self._counter is not None:
+                environment |= self._counter.surroundings
             for group in groups:
                 self._launch(group, address, environment)
             return self._accept_all(listener, {name for group in groups for name in group}, deadline_s)
@@ -84,7 +89,15 @@ class TcpWire(Wire):
         # The job's folder by itself too: if the folder of all results is one that code is in, it alone is hidden.
         hidden = (cache_dir(), job.parent, job, self._folder)
         readable = () if self.certificate is None else (self.certificate,)
-        return confine.arguments(self._folder / group[0], hidden, "ppbench.launch.host", readable)
+        own = self._folder / group[0]
+        if self._counter is None:
+            return confine.arguments(own, hidden, "ppbench.launch.host", readable)
+        counted = confine.arguments(own, hidden, "ppbench.launch.host", readable, self._counter.under())
+        return [*counted, "--instructions", self._counter.name]
+
+    def count_instructions(self, counter: type[Counter]) -> None:
+        """See `Wire.count_instructions`."""
+        self._counter = counter
 
     def dials(self) -> bool:
         """See `Wire.dials`."""
