@@ -14,12 +14,13 @@ from ppbench.records import JobRecord
 from ppbench.registry import SCHEMES
 from ppbench.report.summary import NUMBERS, summary
 
-Kind = Literal["exact", "near", "share", "measured"]
-"""`exact`: the same on every machine; `near`: within `NEARLY`; `share`: of samples, within the chance that lies in
-so many; `measured`: with a machine's clocks and memory."""
+Kind = Literal["exact", "near", "instructions", "share", "measured"]
+"""`exact`: the same on every machine; `near`: within `NEARLY`; `instructions`: the same, as far as one tool counts them
+in one way; `share`: of samples, within the chance that lies in so many; `measured`: with a machine's clocks and memory.
+"""
 
 NEARLY = 0.01
-"""How far bytes may move that the scheme's card does not call deterministic."""
+"""How far instructions may move, and bytes that the scheme's card does not call deterministic."""
 
 _COUNTED = ("rounds", "setup_rounds", "train_rounds", "messages", "epsilon", "delta")
 _SHARES = ("accuracy",)
@@ -49,11 +50,14 @@ class Figure:
         return self.kind != "share"
 
     @property
-    def seconds_in_a_pass(self) -> float | None:
-        """Of the shortest measurement behind it, where it is a time; None where it is none."""
-        if "_s_per_sample" in self.metric:
-            return min(self.values) * self.n_answers
-        return min(self.values) if self.metric.endswith(("_s", "_s_per_batch")) else None
+    def is_time(self) -> bool:
+        """Whether it is in seconds."""
+        return "s" in self.metric.split("_")
+
+    @property
+    def in_a_pass(self) -> float:
+        """The least that was measured before it was shared among samples."""
+        return min(self.values) * (self.n_answers if self.metric.endswith("_per_sample") else 1)
 
 
 def figures(job: JobRecord) -> Iterator[Figure]:
@@ -74,6 +78,8 @@ def _kind(metric: str, bytes_kind: Kind) -> Kind | None:
         return "exact"
     if metric in _SHARES:
         return "share"
+    if "instructions" in words:
+        return "instructions"
     if "rss" in words or "s" in words:
         return "measured"
     return bytes_kind if "bytes" in words else None
