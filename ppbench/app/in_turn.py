@@ -34,7 +34,7 @@ def measured_in_turn(other: str, overrides: Sequence[str], n_processes: int) -> 
                 arguments = ["run", "-m", *overrides, "measure.processes=1", f"results_dir={results_dir}"]
                 _run([*command, *arguments], environment)
                 sides[side].extend(read_all(results_dir))
-    return _together(sides[0]), _together(sides[1])
+    return together(sides[0]), together(sides[1])
 
 
 def _run(command: Sequence[str], environment: dict[str, str]) -> None:
@@ -69,7 +69,7 @@ def _git(*arguments: str) -> None:
         raise PpbenchError(f"neither a Python nor a revision of {_TREE}: {arguments[-1]} ({told})")
 
 
-def _together(jobs: Sequence[JobRecord]) -> list[JobRecord]:
+def together(jobs: Sequence[JobRecord]) -> list[JobRecord]:
     """One job for all that were the same, each a set of processes of it; one that failed stands for all of its kind."""
     by_id: dict[str, list[JobRecord]] = {}
     for job in jobs:
