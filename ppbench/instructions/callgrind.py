@@ -94,8 +94,8 @@ class Callgrind(Counter):
     def elapsed(self) -> int | None:
         """See `Counter.elapsed`: None if the process has started others meanwhile, which valgrind does not follow."""
         count = self._now() - self._started_at
-        has_children = any((task / "children").read_text() for task in _TASKS.iterdir())
-        return None if has_children or _faults_of_ended_children() > self._n_faults_of_children else count
+        had_children = _faults_of_ended_children() > self._n_faults_of_children
+        return None if had_children or any(map(_has_children, _TASKS.iterdir())) else count
 
     def _now(self) -> int:
         """Of all threads, also of those that have ended. Raises PpbenchError outside of callgrind."""
@@ -124,6 +124,13 @@ class _Request:
         """The number of a request and what it takes."""
         request = (ctypes.c_uint64 * _N_ARGUMENTS)(*words)
         self._ask(ctypes.addressof(request))
+
+
+def _has_children(task: Path) -> bool:
+    """Whether a thread has some that live; one that has ended meanwhile has none."""
+    with contextlib.suppress(OSError):
+        return bool((task / "children").read_text())
+    return False
 
 
 def _faults_of_ended_children() -> int:
