@@ -20,7 +20,7 @@ from schemes.plaintext import Plaintext
 from tests.helpers.known_work import KnownWork
 from tests.helpers.measured import attempt, measure
 
-STEPS = 200
+STEPS = 300
 needs_callgrind = pytest.mark.skipif(bool(Callgrind.why_not()), reason=str(Callgrind.why_not()))
 
 
