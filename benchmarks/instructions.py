@@ -3,8 +3,9 @@
     python benchmarks/instructions.py [--processes 5] [--schemes NAME...] [--out results/benchmarks/instructions.csv]
 
 Each light scheme on digits, counted by callgrind and timed without it. One row for each party and stage that executes
-a million instructions: the medians, and the spreads, which are the largest over the smallest, less one. The goal is a spread of instructions of at most 1 %, however busy the machine is; how busy it was,
-the load average says. A scheme that fails under valgrind has a row with the reason.
+a million instructions: the medians, and the spreads, which are the largest over the smallest, less one. The goal is a
+spread of instructions of at most 1 %, however busy the machine is; how busy it was, the load average says. A scheme
+that fails under valgrind has a row with the reason.
 """
 
 from __future__ import annotations
