@@ -22,7 +22,7 @@ FEWEST_PROCESSES = 5
 SHORTEST_S = 0.01
 """What takes less in a pass is the clock's and the scheduler's as much as the scheme's."""
 FEWEST_INSTRUCTIONS = 10_000_000
-"""Of fewer in a pass, one in a hundred may be the harness's: some 25,000 for each message that is long in coming."""
+"""Of fewer in a pass, one in a hundred may be the harness's: some 25,000 for each message that is seconds in coming."""
 _RESAMPLINGS = 2000
 
 

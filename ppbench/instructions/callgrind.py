@@ -45,7 +45,7 @@ class Callgrind(Counter):
     """Of a process that was started with `under`, but of nothing that it starts."""
 
     name: ClassVar[str] = "callgrind"
-    distorts: ClassVar[bool] = True
+    slow_down: ClassVar[float] = 50.0
 
     def __init__(self) -> None:
         """In the folder that the process was started in, valgrind keeps its log."""

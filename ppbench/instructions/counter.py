@@ -12,8 +12,8 @@ class Counter(abc.ABC):
 
     name: ClassVar[str]
     """As `measure.instructions` has it."""
-    distorts: ClassVar[bool] = False
-    """Whether seconds and memory of a process that is counted are the counter's, and not the process's own."""
+    slow_down: ClassVar[float] = 1.0
+    """About how many times longer a process takes that is counted; if any, its seconds and memory are not its own."""
     surroundings: ClassVar[Mapping[str, str]] = {"PYTHONHASHSEED": "0"}
     """What the process's environment must have: hashes that change from run to run reorder what sets are walked in."""
 

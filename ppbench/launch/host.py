@@ -38,7 +38,7 @@ from ppbench.process import die_with_parent
 from ppbench.scheme import COORDINATOR, PARTICIPANT, Batch, Role, Scheme, Shard, TaskFacts
 from ppbench.wire import control, engine, handshake, interfaces
 from ppbench.wire.channel import Channel, CriticalPath, View
-from ppbench.wire.connection import Connection
+from ppbench.wire.connection import PATIENCE_S, Connection
 from ppbench.wire.handshake import Introduced
 from ppbench.wire.reception import Reception
 
@@ -73,6 +73,7 @@ class Host:
         self._inbox = control.Inbox(connection)
         self._control_lock = threading.Lock()
         self._meter = Meter(own_process, counter)
+        self._slow_down = counter.slow_down if counter else 1.0
         self._own_process = own_process
         self._sockets = sockets
         self._serving: threading.Thread | None = None
@@ -157,6 +158,8 @@ class Host:
             ends = role_of(name), role_of(peer)
             counted = path if all(on_path[role] for role in ends) else None
             channels[peer] = Channel(peer, connection, counted, view, int(PARTICIPANT in ends))
+            # Or it would hang on the machine how often a party looks after its other peers.
+            connection.wait_for(PATIENCE_S * self._slow_down)
         facts = dict(spec["task"], sample_shape=tuple(spec["task"]["sample_shape"]))
         known = (name, TaskFacts(**facts), channels, path, view, self._own_process, spec["hosts"])
         self._new_party = functools.partial(Party, *known)

@@ -91,7 +91,7 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
 def _host_rates(job: Job) -> list[Rate]:
     counter = job.measure.counter
     # Where there are no seconds, no device's are modelled from them.
-    if not job.measure.calibrate or (counter and counter.distorts):
+    if not job.measure.calibrate or (counter and counter.slow_down > 1):
         return []
     return calibrate(job.scheme.card.arithmetic, job.task.batch_size, job.measure.threads)
 

@@ -88,7 +88,7 @@ class Parties:
         self._counts: dict[str, Counts] = {}
         self._children_cpu_s: Mapping[str, float] = {}
         self._stage = "start"
-        self._witness = Witness(self._wire, of_costs=counter is None or not counter.distorts)
+        self._witness = Witness(self._wire, of_costs=counter is None or counter.slow_down == 1)
 
     def __enter__(self) -> Parties:
         """Start all parties and join them. Raises JobFailed, or UnavailableError if a device is not here."""

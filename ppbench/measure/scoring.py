@@ -75,7 +75,7 @@ def undistorted(records: Iterable[Record], counter: type[Counter] | None) -> Ite
     """What parties cost, without the seconds and the memory that are those of a counter under which they ran."""
     for record in records:
         is_distorted = record.unit == "s" or record.metric in ("peak_rss_bytes", "start_rss_bytes")
-        if not (counter and counter.distorts and is_distorted):
+        if not (counter and counter.slow_down > 1 and is_distorted):
             yield record
 
 
