@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -143,7 +144,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0, help="after which no further window is begun")
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks/compare.csv"))
     parsed = parser.parse_args()
-    machine = {"cpu": cpu(), "n_cpus": n_cpus(), "commit": provenance.git_commit()}
+    machine: dict[str, Any] = {"cpu": cpu(), "n_cpus": n_cpus(), "commit": provenance.git_commit()}
     parsed.out.parent.mkdir(parents=True, exist_ok=True)
     for found in windows(parsed.windows, parsed.processes, time.monotonic() + 60 * parsed.minutes):
         table = pd.DataFrame([row(share, of, parsed.processes) for share, of in found.items()])

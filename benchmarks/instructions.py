@@ -57,7 +57,10 @@ COMMON: dict[str, dict[str, Any]] = {
 
 
 def measured(name: str, instructions: str, n_processes: int) -> JobRecord:
-    sections = {"scheme": {"name": name}, "measure": {"instructions": instructions, "processes": n_processes}}
+    sections: dict[str, dict[str, Any]] = {
+        "scheme": {"name": name},
+        "measure": {"instructions": instructions, "processes": n_processes},
+    }
     config = {
         section: {**COMMON.get(section, {}), **sections.get(section, {}), **SCHEMES[name].get(section, {})}
         for section in ("scheme", "dataset", "model", "task", "measure")

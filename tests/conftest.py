@@ -62,7 +62,8 @@ def one_thread() -> Iterator[None]:
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """With PPBENCH_NO_SKIPS in the environment, end as failed if a test was skipped for what pip could install."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    skipped = reporter.stats.get("skipped", []) if reporter and os.environ.get("PPBENCH_NO_SKIPS") else []
-    if exitstatus == 0 and any("apt-get" not in str(report.longrepr) for report in skipped):
+    if reporter is None or exitstatus != 0 or not os.environ.get("PPBENCH_NO_SKIPS"):
+        return
+    if any("apt-get" not in str(report.longrepr) for report in reporter.stats.get("skipped", ())):
         reporter.write_line("PPBENCH_NO_SKIPS is set, and a test was skipped", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
