@@ -1,4 +1,4 @@
-"""What a stage costs one party: CPU, wall time and peak memory, read from the kernel."""
+"""What a stage costs one party: CPU, wall time and peak memory, read from the kernel; instructions, if counted."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import resource
 import sys
 import time
 from pathlib import Path
+
+from ppbench.instructions.counter import Counter
 
 _PROCESSES = Path("/proc")
 _CLEAR_REFS = _PROCESSES / "self" / "clear_refs"
@@ -22,17 +24,20 @@ class Cost:
     peak_rss_bytes: int
     start_rss_bytes: int
     """Resident memory at the start, of the process."""
+    instructions: int | None = None
+    """Executed since start in user space; None where nobody counts them, or not all of them."""
 
 
 class Meter:
     """Counts from `start` on; `read` may be called again and again.
 
     A party that shares its process with others (`own_process` false) is charged its thread's CPU time, and its
-    peak memory is the process's.
+    peak memory is the process's. Instructions are counted of whole processes alone, where there is a `counter`.
     """
 
-    def __init__(self, own_process: bool) -> None:
+    def __init__(self, own_process: bool, counter: Counter | None = None) -> None:
         self._own_process = own_process
+        self._counter = counter
         self.start()
 
     def start(self) -> None:
@@ -42,6 +47,8 @@ class Meter:
         self._start_rss_bytes = rss_bytes()
         self._cpu_s = self._cpu_now_s()
         self._wall_s = time.perf_counter()
+        if self._counter:
+            self._counter.start()
 
     def elapsed(self) -> tuple[float, float]:
         """CPU and wall seconds since `start`; of a thread's CPU, only the thread that started can tell."""
@@ -49,12 +56,14 @@ class Meter:
 
     def read(self) -> Cost:
         """The cost since `start`; see `elapsed`."""
+        instructions = self._counter.elapsed() if self._counter else None
         cpu_s, wall_s = self.elapsed()
         return Cost(
             cpu_s=cpu_s,
             wall_s=wall_s,
             peak_rss_bytes=peak_rss_bytes(),
             start_rss_bytes=self._start_rss_bytes,
+            instructions=instructions,
         )
 
     def _cpu_now_s(self) -> float:

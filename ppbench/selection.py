@@ -77,12 +77,13 @@ class Selection:
         return passes
 
     def _missing(self, stage: str, at: _Pass) -> set[str | None]:
-        """The participants that did not come to the end of a stage, in one pass: they have not told its seconds."""
+        """The participants that did not come to the end of a stage, in one pass: they have not told what it cost."""
         if not self._dropped:
             return set()
         ended = {
             record.party
-            for record in self._by_metric.get((stage, "wall_s"), [])
+            for metric in ("wall_s", "instructions")
+            for record in self._by_metric.get((stage, metric), [])
             if (record.process, record.repetition) == at
         }
         return {party for process, party in self._dropped if process == at[0]} - ended

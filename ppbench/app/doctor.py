@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ppbench import cache
 from ppbench.errors import PpbenchError
+from ppbench.instructions import COUNTERS
 from ppbench.launch import confine, namespace_network
 from ppbench.launch.wire import LOOPBACK
 from ppbench.measure import machine, provenance
@@ -33,6 +34,8 @@ def print_diagnosis() -> bool:
     print(f"wire       {_wire()}")
     print(f"parties    confined: {confine.told()}")
     print(f"peak RSS   {_peak_rss()}")
+    for name, counter in COUNTERS.items():
+        print(f"{name:<11}{counter.why_not() or f'counts instructions: measure.instructions={name}'}")
     faults = list(_faults())
     for fault in faults:
         print(f"missing    {fault}")

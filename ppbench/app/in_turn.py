@@ -45,7 +45,7 @@ def measured_in_turn(other: str, overrides: Sequence[str], n_processes: int) -> 
                 if not results_dir.is_dir():
                     raise PpbenchError(f"{(other, _THIS)[side]} measures nothing: {told}")
                 sides[side].extend(read_all(results_dir))
-    return _together(sides[0]), _together(sides[1])
+    return together(sides[0]), together(sides[1])
 
 
 def _run(command: Sequence[str], environment: dict[str, str]) -> str:
@@ -79,7 +79,7 @@ def _git(*arguments: str) -> None:
         raise PpbenchError(f"neither a Python nor a revision of {_TREE}: {arguments[-1]} ({told})")
 
 
-def _together(jobs: Sequence[JobRecord]) -> list[JobRecord]:
+def together(jobs: Sequence[JobRecord]) -> list[JobRecord]:
     """One job for all that were the same, each a set of processes of it; one that failed stands for all of its kind."""
     by_id: dict[str, list[JobRecord]] = {}
     for job in jobs:

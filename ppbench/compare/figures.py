@@ -14,15 +14,16 @@ from ppbench.records import JobRecord
 from ppbench.registry import SCHEMES
 from ppbench.report.summary import NUMBERS, summary
 
-Kind = Literal["exact", "near", "share", "measured"]
-"""`exact`: the same on every machine; `near`: within `NEARLY`; `share`: of samples, within the chance that lies in
-so many; `measured`: with a machine's clocks and memory."""
+Kind = Literal["exact", "near", "instructions", "share", "measured"]
+"""`exact`: the same on every machine; `near`: within `NEARLY`; `instructions`: the same, as far as one tool counts them
+in one way; `share`: of samples, within the chance that lies in so many; `measured`: with a machine's clocks and memory.
+"""
 
 Unit = Literal["share", "bytes", "s"]
 """What a column of the summary is in, where it is no plain number."""
 
 NEARLY = 0.01
-"""How far bytes may move that the scheme's card does not call deterministic."""
+"""How far instructions may move, and bytes that the scheme's card does not call deterministic."""
 
 _COUNTED = ("rounds", "setup_rounds", "train_rounds", "messages", "epsilon", "delta")
 _SHARES = ("accuracy",)
@@ -52,11 +53,14 @@ class Figure:
         return self.kind != "share"
 
     @property
-    def seconds_in_a_pass(self) -> float | None:
-        """Of the shortest measurement behind it, where it is a time; None where it is none."""
-        if "_s_per_sample" in self.metric:
-            return min(self.values) * self.n_answers
-        return min(self.values) if self.metric.endswith(("_s", "_s_per_batch")) else None
+    def is_time(self) -> bool:
+        """Whether it is in seconds."""
+        return "s" in self.metric.split("_")
+
+    @property
+    def in_a_pass(self) -> float:
+        """The least that was measured before it was shared among samples."""
+        return min(self.values) * (self.n_answers if self.metric.endswith("_per_sample") else 1)
 
 
 def figures(job: JobRecord) -> Iterator[Figure]:
@@ -82,6 +86,8 @@ def unit_of(metric: str) -> Unit | None:
 def _kind(metric: str, bytes_kind: Kind) -> Kind | None:
     if metric in _COUNTED:
         return "exact"
+    if "instructions" in metric.split("_"):
+        return "instructions"
     match unit_of(metric):
         case "share":
             return "share"

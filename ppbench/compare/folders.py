@@ -10,6 +10,7 @@ from ppbench.cache import digest
 from ppbench.compare import judge
 from ppbench.compare.figures import Figure, figures
 from ppbench.compare.judge import Comparison
+from ppbench.instructions import callgrind
 from ppbench.records import JobRecord
 from ppbench.report.groups import grouped, settings
 
@@ -66,6 +67,8 @@ def compare(before: Sequence[JobRecord], after: Sequence[JobRecord], in_turn: bo
         for figure in figures(was):
             if figure.metric not in later:
                 counted.append(judge.gone(job, figure))
+            elif figure.kind == "instructions":
+                counted.append(judge.executed(job, figure, later[figure.metric], _counter(was) == _counter(now)))
             elif figure.kind == "measured":
                 clocked.append((job, figure, later[figure.metric]))
             else:
@@ -101,6 +104,14 @@ def _names(jobs: Sequence[JobRecord]) -> Iterator[tuple[JobRecord, str]]:
     for group in grouped(jobs):
         for job in group.jobs:
             yield job, ", ".join([group.label, *group.task, *([f"seed {job.seed}"] if job.seed else [])])
+
+
+def _counter(job: JobRecord) -> tuple[object, ...]:
+    """Who counted instructions, and of what: valgrind is the same processor wherever it runs."""
+    made, name = job.provenance, job.config["measure"].get("instructions")
+    if name == callgrind.Callgrind.name:
+        return name, made.python_version, made.package_versions.get(callgrind.PROGRAM)
+    return name, *_machine(job)
 
 
 def _machine(job: JobRecord) -> tuple[object, ...]:

@@ -21,6 +21,8 @@ SMALLEST_EFFECT = 0.05
 FEWEST_PROCESSES = 5
 SHORTEST_S = 0.01
 """What takes less in a pass is the clock's and the scheduler's as much as the scheme's."""
+FEWEST_INSTRUCTIONS = 10_000_000
+"""Of fewer in a pass, one in a hundred may be the harness's: some 25,000 for each message that is seconds in coming."""
 _RESAMPLINGS = 2000
 
 
@@ -61,12 +63,21 @@ def counted(job: str, before: Figure, after: Figure) -> Comparison:
     if before.kind == "share":
         low, high = _chance(old, before.n_answers)
         same, why = low <= new <= high, f"by chance {low:.2%} to {high:.2%} of {before.n_answers:,}"
-    elif before.kind == "near":
+    elif before.kind in ("near", "instructions"):
         same, why = math.isclose(old, new, rel_tol=NEARLY), f"within {NEARLY:.0%}"
     else:
         same, why = old == new, "exactly"
     verdict: Verdict = "no difference" if same else "worse" if (new > old) == before.larger_is_worse else "better"
     return Comparison(job, before.metric, old, new, verdict, why)
+
+
+def executed(job: str, before: Figure, after: Figure, alike: bool) -> Comparison:
+    """Of instructions; `alike`: one tool counted both, in one way."""
+    fewest = min(before.in_a_pass, after.in_a_pass)
+    if alike and fewest >= FEWEST_INSTRUCTIONS:
+        return counted(job, before, after)
+    why = f"fewer than {FEWEST_INSTRUCTIONS:,} instructions" if alike else "counted in another way"
+    return Comparison(job, before.metric, before.middle, after.middle, "cannot tell", why)
 
 
 def measured(pairs: Sequence[tuple[str, Figure, Figure]], decides: bool) -> list[Comparison]:
@@ -119,8 +130,7 @@ def _too_little(before: Figure, after: Figure) -> str:
     fewest = min(len(before.values), len(after.values))
     if fewest < FEWEST_PROCESSES:
         return f"{fewest} of {FEWEST_PROCESSES} processes"
-    seconds = [s for s in (before.seconds_in_a_pass, after.seconds_in_a_pass) if s is not None]
-    if seconds and min(seconds) < SHORTEST_S:
+    if before.is_time and min(before.in_a_pass, after.in_a_pass) < SHORTEST_S:
         return f"shorter than {SHORTEST_S * 1000:g} ms"
     return "" if min(before.values) > 0 else "nothing to compare with"
 

@@ -1,10 +1,13 @@
 """Become a module that reaches others over its channels alone.
 
-    python -m ppbench.launch.confine FOLDER [--hide PATH]... [--read PATH]... MODULE [ARGUMENT]...
+    python -m ppbench.launch.confine FOLDER [--hide PATH]... [--read PATH]... [--under=WORD]... MODULE [ARGUMENT]...
 
 Of the file system it then has what code consists of, to be read, and FOLDER for temporary files. Code is the system's
 folders, the interpreter's, those on `sys.path` and those of projects installed from where they are; of these, paths
 that are hidden are left out. What it starts stays in its session, which the harness charges it for and ends.
+
+With `--under`, whose words are a program and its arguments, the module runs in an interpreter under that program: what
+was restricted stays so, whatever the program is.
 
 It imports the standard library alone, and restricts itself before the module starts any thread.
 """
@@ -34,13 +37,16 @@ _SET_CHILD_SUBREAPER = 36
 _NAME = "ppbench.launch.confine"
 
 
-def arguments(folder: Path, hidden: Collection[Path], module: str, readable: Collection[Path] = ()) -> list[str]:
+def arguments(
+    folder: Path, hidden: Collection[Path], module: str, readable: Collection[Path] = (), under: Sequence[str] = ()
+) -> list[str]:
     """What to tell this module, after which come the arguments of the other.
 
     `readable` are files that it may read, even within what is hidden.
     """
     told = [("--hide", path) for path in hidden] + [("--read", path) for path in readable]
-    return [str(folder), *(part for flag, path in told for part in (flag, str(path.resolve()))), module]
+    paths = [part for flag, path in told for part in (flag, str(path.resolve()))]
+    return [str(folder), *paths, *(f"--under={word}" for word in under), module]
 
 
 def hidden() -> list[Path]:
@@ -87,7 +93,8 @@ def confine(folder: Path, hidden: Sequence[Path], readable: Sequence[Path]) -> N
         for device in _DEVICES:
             rules.allow(f"/dev/{device}", Access.READ_FILE | Access.WRITE_FILE | Access.IOCTL_DEV | Access.TRUNCATE)
         # It stays open: a rule is of this very entry, which the kernel would else forget and make anew.
-        own = os.open("/proc/self", os.O_PATH | os.O_CLOEXEC)
+        own = os.open("/proc/self", os.O_PATH)
+        os.set_inheritable(own, True)
         rules.allow_open(own, READ | Access.WRITE_FILE)
         rules.allow(folder, _OWN_FOLDER)
         rules.restrict()
@@ -145,6 +152,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("folder", metavar="FOLDER", type=Path)
     parser.add_argument("--hide", action="append", default=[], metavar="PATH", type=Path)
     parser.add_argument("--read", action="append", default=[], metavar="PATH", type=Path)
+    parser.add_argument("--under", action="append", default=[], metavar="WORD")
     parser.add_argument("module", metavar="MODULE")
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     return parser.parse_args(arguments)
@@ -155,6 +163,9 @@ def main() -> None:
     parsed = _parsed(sys.argv[1:])
     confine(parsed.folder, parsed.hide, parsed.read)
     os.environ["TMPDIR"] = str(parsed.folder)
+    if parsed.under:
+        module = [sys.executable, "-P", "-m", parsed.module, *parsed.arguments]
+        os.execv(parsed.under[0], [*parsed.under, *module])
     sys.argv = [parsed.module, *parsed.arguments]
     runpy.run_module(parsed.module, run_name="__main__", alter_sys=True)
 

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 from ppbench.bundle import Array, Tree
 from ppbench.errors import PeerGone, PpbenchError, ProtocolError, message
+from ppbench.instructions import COUNTERS
+from ppbench.instructions.counter import Counter
 from ppbench.launch import confine, enter
 from ppbench.launch.joining import HARNESS
 from ppbench.launch.reports import CountedConnection, Counts, StageReport, Traffic
@@ -36,7 +38,7 @@ from ppbench.process import die_with_parent
 from ppbench.scheme import COORDINATOR, PARTICIPANT, Batch, Role, Scheme, Shard, TaskFacts
 from ppbench.wire import control, engine, handshake, interfaces
 from ppbench.wire.channel import Channel, CriticalPath, View
-from ppbench.wire.connection import Connection
+from ppbench.wire.connection import PATIENCE_S, Connection
 from ppbench.wire.handshake import Introduced
 from ppbench.wire.reception import Reception
 
@@ -58,11 +60,13 @@ class Host:
         log: Path | None = None,
         scheme_of: Callable[[str], type[Scheme]] = resolve,
         keep_sockets: Callable[[], None] = lambda: None,
+        counter: Counter | None = None,
     ):
         """A party meets the others over `sockets`, or connects to them with keys that are derived from `run_key`.
 
         `log` is where a traceback goes; None: what the process prints is the log. `scheme_of` finds what the harness
         calls a scheme. `keep_sockets` is called, once all parties have met, if the role opens no socket of its own.
+        `counter` counts the process's instructions.
         """
         self._run_key = run_key
         self._scheme_of = scheme_of
@@ -71,7 +75,8 @@ class Host:
         self._control = connection
         self._inbox = control.Inbox(connection)
         self._control_lock = threading.Lock()
-        self._meter = Meter(own_process)
+        self._meter = Meter(own_process, counter)
+        self._slow_down = counter.slow_down if counter else 1.0
         self._own_process = own_process
         self._sockets = sockets
         self._serving: threading.Thread | None = None
@@ -156,6 +161,8 @@ class Host:
             ends = role_of(name), role_of(peer)
             counted = path if all(on_path[role] for role in ends) else None
             channels[peer] = Channel(peer, connection, counted, view, int(PARTICIPANT in ends))
+            # Or it would hang on the machine how often a party looks after its other peers.
+            connection.wait_for(PATIENCE_S * self._slow_down)
         facts = dict(spec["task"], sample_shape=tuple(spec["task"]["sample_shape"]))
         opens_sockets = self._role.opens_sockets
         known = (name, TaskFacts(**facts), channels, path, view, self._own_process, spec["hosts"], opens_sockets)
@@ -380,6 +387,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--tls", action="store_true", help="the harness speaks TLS")
     parser.add_argument("--network", action="append", default=[], metavar="PARTY=DESCRIPTOR", help="a namespace")
+    parser.add_argument("--instructions", choices=COUNTERS, help="what counts them, where they are to be counted")
     parser.add_argument("parties", nargs="+", metavar="PARTY")
     parsed = parser.parse_args(arguments)
     die_with_parent()
@@ -389,6 +397,7 @@ def main(arguments: list[str] | None = None) -> int:
     scheme_of = _registered if parsed.remote else resolve
     alone = len(parsed.parties) == 1
     networks: dict[str, str] = dict(network.split("=") for network in parsed.network)
+    counter = COUNTERS[parsed.instructions]() if parsed.instructions else None
     outcomes: list[bool] = []
     keep_sockets = functools.cache(confine.keep_sockets)
 
@@ -401,7 +410,8 @@ def main(arguments: list[str] | None = None) -> int:
             encryption, _ = _tls({"tls": parsed.tls, "certificate": None})
             harness = handshake.connect((host, int(port_or_path)), name, HARNESS, run_key, encryption)
         connection = harness.connection(authenticated=parsed.remote)
-        outcomes.append(Host(connection, alone, run_key, scheme_of=scheme_of, keep_sockets=keep_sockets).run())
+        served = Host(connection, alone, run_key, scheme_of=scheme_of, keep_sockets=keep_sockets, counter=counter)
+        outcomes.append(served.run())
 
     if alone:
         run(parsed.parties[0])

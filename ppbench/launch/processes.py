@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from ppbench.cache import cache_dir
 from ppbench.errors import PeerGone
+from ppbench.instructions.counter import Counter
 from ppbench.launch import confine, outside
 from ppbench.launch.joining import HARNESS
 from ppbench.launch.output import Output
@@ -35,6 +36,7 @@ class TcpWire(Wire):
 
     name: ClassVar[str] = "tcp"
     title: ClassVar[str] = "a process for each party, joined over loopback TCP"
+    counts_instructions: ClassVar[bool] = True
 
     def __init__(self, pairs: Sequence[tuple[str, str]], threads: int, log_dir: Path, interpreter: Interpreter) -> None:
         super().__init__(pairs, threads, log_dir, interpreter)
@@ -43,6 +45,7 @@ class TcpWire(Wire):
         self._outputs: dict[str, Output] = {}
         self._folder = Path()
         """In which each process has one of its own."""
+        self._counter: type[Counter] | None = None
         self.run_key = secrets.token_bytes(KEY_BYTES)
         """What the parties of this run know each other by; each is told it as it starts, and none is sent it."""
 
@@ -62,6 +65,8 @@ class TcpWire(Wire):
         with self.listener(backlog=sum(map(len, groups))) as (listener, address):
             self._folder = self._resources.enter_context(temporary_folder("parties"))
             environment = self._resources.enter_context(self.interpreter.surroundings(self.threads))
+            if self._counter is not None:
+                environment |= self._counter.surroundings
             for group in groups:
                 self._launch(group, address, environment)
             return self._accept_all(listener, {name for group in groups for name in group}, deadline_s)
@@ -83,7 +88,15 @@ class TcpWire(Wire):
         # The job's folder by itself too: if the folder of all results is one that code is in, it alone is hidden.
         hidden = (cache_dir(), job.parent, job, self._folder)
         readable = () if self.certificate is None else (self.certificate,)
-        return confine.arguments(self._folder / group[0], hidden, "ppbench.launch.host", readable)
+        own = self._folder / group[0]
+        if self._counter is None:
+            return confine.arguments(own, hidden, "ppbench.launch.host", readable)
+        counted = confine.arguments(own, hidden, "ppbench.launch.host", readable, self._counter.under())
+        return [*counted, "--instructions", self._counter.name]
+
+    def count_instructions(self, counter: type[Counter]) -> None:
+        """See `Wire.count_instructions`."""
+        self._counter = counter
 
     def dials(self) -> bool:
         """See `Wire.dials`."""

@@ -33,6 +33,7 @@ class RemoteWire(TcpWire):
     title: ClassVar[str] = "participants on devices that run `ppbench participant`, all others here"
     settings: ClassVar[type[Any] | None] = RemoteOptions
     crosses_network: ClassVar[bool] = True
+    counts_instructions: ClassVar[bool] = False
 
     def __init__(self, pairs: Sequence[tuple[str, str]], threads: int, log_dir: Path, interpreter: Interpreter) -> None:
         if interpreter != Interpreter():

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from ppbench.bundle import Tree
 from ppbench.errors import UnavailableError
+from ppbench.instructions.counter import Counter
 from ppbench.launch.relay import Shape
 from ppbench.plugin import Declared
 from ppbench.process import Interpreter
@@ -34,6 +35,8 @@ class Wire(Declared, abc.ABC):
     """Whether others may read and change what parties exchange: then each frame of a channel is authenticated."""
     own_processes: ClassVar[bool] = True
     """Whether the parties live in processes of theirs, beside the harness's."""
+    counts_instructions: ClassVar[bool] = False
+    """Whether it can start the parties' processes so that `count_instructions` works."""
 
     def __init__(self, pairs: Sequence[tuple[str, str]], threads: int, log_dir: Path, interpreter: Interpreter) -> None:
         self.pairs = pairs
@@ -87,6 +90,13 @@ class Wire(Declared, abc.ABC):
         Raises UnavailableError on a wire where no link can be shaped.
         """
         raise UnavailableError(f"no link is shaped on wire={self.name}")
+
+    def count_instructions(self, counter: type[Counter]) -> None:
+        """Have the instructions of each process counted, from `start` on.
+
+        Raises UnavailableError on a wire whose processes cannot be.
+        """
+        raise UnavailableError(f"no instructions are counted on wire={self.name}")
 
     def machines(self) -> Mapping[str, Tree]:
         """What `ppbench.measure.machine` says of the machine of each party that does not live on this one."""

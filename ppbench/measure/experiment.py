@@ -53,7 +53,8 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
         if job.scheme.takes_part_in("train"):
             measured += scoring.training_set(start.task)
         for process in range(job.measure.processes):
-            measured += _measure(job, start, owned, process, folder, machines, dropouts, progress)
+            of_parties = _measure(job, start, owned, process, folder, machines, dropouts, progress)
+            measured += scoring.undistorted(of_parties, job.measure.counter)
         measured += scoring.steps(job.scheme, measured)
         measured += scoring.calibration(pooled(before, _host_rates(job)))
         if job.measure.view_batches:
@@ -88,7 +89,9 @@ def run(job: Job, results_dir: Path, progress: Progress = silent) -> JobRecord:
 
 
 def _host_rates(job: Job) -> list[Rate]:
-    if not job.measure.calibrate:
+    counter = job.measure.counter
+    # Where there are no seconds, no device's are modelled from them.
+    if not job.measure.calibrate or (counter and counter.slow_down > 1):
         return []
     return calibrate(job.scheme.card.arithmetic, job.task.batch_size, job.measure.threads)
 
@@ -108,7 +111,7 @@ def _measure(
     with _warmed_up(job, start, owned, folder) as parties, _dropouts_told(parties, dropouts):
         _keep_machines(parties, machines)
         for stage, readings in _before_online(job, start, owned, parties):
-            yield from scoring.costs(stage, readings, process)
+            yield from scoring.costs(stage, readings, process, counter=job.measure.counter)
             if stage == "train":
                 yield from scoring.training_rounds(readings, process)
                 by_round = published_by_round(readings)
@@ -118,7 +121,7 @@ def _measure(
             for repetition in range(job.measure.repetitions):
                 progress(f"measuring {job.title}", process * job.measure.repetitions + repetition, _passes(job))
                 for stage, readings in _pass(job, parties, plan):
-                    yield from scoring.costs(stage, readings, process, repetition)
+                    yield from scoring.costs(stage, readings, process, repetition, job.measure.counter)
                 yield from scoring.answers(readings, start.task, owned, process, repetition)
         parties.release()
         yield from scoring.dropouts(parties.dropped, process)
@@ -207,6 +210,7 @@ def _parties(job: Job, start: Prepared, folder: Path, record_view: bool = False)
         record_view=record_view,
         shape=job.link.shape if job.link else None,
         memory_bytes=job.measure.memory_bytes,
+        counter=None if record_view else job.measure.counter,
     )
 
 

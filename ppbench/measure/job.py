@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 from ppbench.cache import digest
 from ppbench.data.dataset import DatasetSource
 from ppbench.errors import ConfigError, PpbenchError, UnavailableError, choose, in_range, told, unknown
+from ppbench.instructions import COUNTERS, NONE
+from ppbench.instructions.counter import Counter
 from ppbench.launch.link import Link
 from ppbench.launch.wires import WIRES
 from ppbench.measure.absent import absent
@@ -75,6 +77,12 @@ class MeasureOptions:
     """Batches of each participant in a further, unmeasured pass that keeps what each party receives, for attacks."""
     memory_bytes: int | None = None
     """Resident memory from which on the process of a party, with all that it started, ends the job as failed."""
+    instructions: str = NONE
+    """Who counts the instructions of each party's process: `perf`, the processor, or `callgrind`, valgrind's.
+
+    Under callgrind parties are some fifty times slower: neither their seconds nor their memory are recorded then, and
+    the host is not calibrated.
+    """
 
     def __post_init__(self) -> None:
         """Refuse what cannot be measured."""
@@ -84,13 +92,22 @@ class MeasureOptions:
         in_range("measure.threads", self.threads, 1, MOST)
         in_range("measure.view_batches", self.view_batches, 0, MOST)
         in_range("measure.memory_bytes", 1 if self.memory_bytes is None else self.memory_bytes, 1)
+        choose("measure.instructions", self.instructions, (NONE, *COUNTERS))
         in_range("measure.deadline_s", self.deadline_s, 1e-3, MOST)
         in_range("measure.prepare_deadline_s", self.prepare_deadline_s, 1e-3, MOST)
 
     def to_config(self) -> dict[str, Any]:
-        """Every option by name; a limit only where there is one: without it a job's id is what it was before."""
+        """Every option by name; those that came later only where they are set: a job's id is what it was before."""
         options = dataclasses.asdict(self)
-        return {name: value for name, value in options.items() if name != "memory_bytes" or value is not None}
+        return {name: value for name, value in options.items() if _UNSET.get(name, ...) != value}
+
+    @property
+    def counter(self) -> type[Counter] | None:
+        """What counts instructions, if anything does."""
+        return COUNTERS.get(self.instructions)
+
+
+_UNSET = {"memory_bytes": None, "instructions": NONE}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +131,8 @@ class Job:
             _check_shaped(self.link, self.wire)
         if self.measure.memory_bytes is not None and not WIRES.load(self.wire).own_processes:
             raise ConfigError(f"measure.memory_bytes needs processes of the parties' own: none on wire={self.wire}")
+        if self.measure.counter is not None:
+            _check_counted(self.measure.instructions, self.wire, self.task.participants_per_process)
         in_range("seed", self.seed, 0, MOST)
         if not self.scheme.card.several_participants:
             in_range(f"task.n_participants for scheme={self.scheme.name}", self.task.n_participants, 1, 1)
@@ -168,6 +187,8 @@ class Job:
                 raise UnavailableError(f"{kind} {reason}")
         if reason := WIRES.load(self.wire).why_not():
             raise UnavailableError(reason)
+        if self.measure.counter and (reason := self.measure.counter.why_not()):
+            raise UnavailableError(reason)
 
     @property
     def plugins(self) -> dict[str, Plugin]:
@@ -198,6 +219,17 @@ def _check_shaped(link: Link, wire: str) -> None:
         raise ConfigError(f"link={link.name} needs {able}: no link is shaped on wire={wire}")
     if link.duty_cycle < 1:
         raise ConfigError(f"link={link.name} is modelled, not shaped: it may send {link.duty_cycle:.1%} of the time")
+
+
+def _check_counted(instructions: str, wire: str, participants_per_process: int) -> None:
+    if not WIRES.load(wire).counts_instructions:
+        able = " or ".join(f"wire={name}" for name in WIRES.names() if WIRES.load(name).counts_instructions)
+        raise ConfigError(f"measure.instructions={instructions} needs {able}: none are counted on wire={wire}")
+    if participants_per_process > 1:
+        raise ConfigError(
+            f"measure.instructions={instructions} counts whole processes, "
+            f"and task.participants_per_process={participants_per_process} would share one"
+        )
 
 
 def _plugin(registry: Registry[P], config: Mapping[str, Any], classes: Mapping[str, str]) -> P:

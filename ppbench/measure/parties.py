@@ -12,6 +12,7 @@ from typing import Any
 
 from ppbench.bundle import Array, Tree
 from ppbench.errors import PeerGone, PpbenchError, ProtocolError
+from ppbench.instructions.counter import Counter
 from ppbench.launch.host import rank
 from ppbench.launch.relay import Shape
 from ppbench.launch.reports import Counts, StageReport
@@ -63,6 +64,7 @@ class Parties:
         record_view: bool = False,
         shape: Shape | None = None,
         memory_bytes: int | None = None,
+        counter: type[Counter] | None = None,
     ) -> None:
         self.scheme = scheme
         self.facts = facts
@@ -76,6 +78,8 @@ class Parties:
         self._wire = WIRES.load(wire)(self._pairs, threads, log_dir, _interpreter(scheme))
         if shape is not None:
             self._wire.shape(shape)
+        if counter is not None:
+            self._wire.count_instructions(counter)
         self._deadline_s = deadline_s
         self._memory_bytes = memory_bytes
         self._ends_at_s = 0.0
@@ -84,7 +88,7 @@ class Parties:
         self._counts: dict[str, Counts] = {}
         self._children_cpu_s: Mapping[str, float] = {}
         self._stage = "start"
-        self._witness = Witness(self._wire)
+        self._witness = Witness(self._wire, of_costs=counter is None or counter.slow_down == 1)
 
     def __enter__(self) -> Parties:
         """Start all parties and join them. Raises JobFailed, or UnavailableError if a device is not here."""

@@ -24,13 +24,14 @@ _ALWAYS = ("numpy", "torch", "hydra-core", "omegaconf", "pandas", "pydantic")
 def provenance(job: Job) -> Provenance:
     """Of a job that starts now; the data's hash and route are filled in when they are known."""
     required = [need for plugin in (job.scheme, job.dataset, job.model) for need in plugin.requires.values()]
+    counted_by = job.measure.counter.versions() if job.measure.counter else {}
     return Provenance(
         started_at=datetime.datetime.now(datetime.UTC),
         command=[Path(sys.argv[0]).name, *sys.argv[1:]],
         ppbench_version=ppbench.__version__,
         git_commit=git_commit(),
         python_version=platform.python_version(),
-        package_versions=package_versions(*_ALWAYS, *(distribution(need) for need in required)),
+        package_versions={**package_versions(*_ALWAYS, *(distribution(need) for need in required)), **counted_by},
         platform=system(),
         cpu=cpu(),
         n_cpus=n_cpus(),

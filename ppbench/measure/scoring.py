@@ -12,6 +12,7 @@ import numpy as np
 from ppbench.bundle import Array
 from ppbench.cache import MakingCost
 from ppbench.errors import PluginFault, PpbenchError, told
+from ppbench.instructions.counter import Counter
 from ppbench.launch.reports import Traffic
 from ppbench.measure.calibration import Rate
 from ppbench.measure.information import COMPRESSOR, information_bytes
@@ -37,9 +38,13 @@ def preparation(start: Prepared) -> Iterator[Record]:
 
 
 def costs(
-    stage: Stage, readings: Mapping[str, Reading], process: int, repetition: int | None = None
+    stage: Stage,
+    readings: Mapping[str, Reading],
+    process: int,
+    repetition: int | None = None,
+    counter: type[Counter] | None = None,
 ) -> Iterator[Record]:
-    """All that one stage cost each party."""
+    """All that one stage cost each party; `counter` is what counted its instructions."""
     for party, reading in readings.items():
 
         def record(metric: str, value: float, unit: str, party: str = party, **more: str | int | None) -> Record:
@@ -49,8 +54,9 @@ def costs(
         report = reading.report
         spent = {} if reading.dropped_out else {**vars(report.cost), "channel_cpu_s": report.channel_cpu_s}
         for metric, value in spent.items():
-            if metric != "cpu_s" or report.cpu_is_known:
-                yield record(metric, value, unit_of(metric))
+            if value is not None and (metric != "cpu_s" or report.cpu_is_known):
+                counted_by = counter.name if counter and metric == "instructions" else None
+                yield record(metric, value, unit_of(metric), source=counted_by)
         if report.engine_bytes is not None:
             yield record("engine_bytes", report.engine_bytes, "B", source="engine")
         if report.batch_wall_s:
@@ -63,6 +69,14 @@ def costs(
                 yield record(metric, value, unit, peer=peer, source=source)
     deepest = max(reading.report.rounds for reading in readings.values())
     yield Record(stage=stage, metric="rounds", value=deepest, unit="1", process=process, repetition=repetition)
+
+
+def undistorted(records: Iterable[Record], counter: type[Counter] | None) -> Iterator[Record]:
+    """What parties cost, without the seconds and the memory that are those of a counter under which they ran."""
+    for record in records:
+        is_distorted = record.unit == "s" or record.metric in ("peak_rss_bytes", "start_rss_bytes")
+        if not (counter and counter.slow_down > 1 and is_distorted):
+            yield record
 
 
 def training_rounds(readings: Mapping[str, Reading], process: int) -> Iterator[Record]:

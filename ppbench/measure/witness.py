@@ -64,8 +64,10 @@ class _Process:
 class Witness:
     """Looks at the processes of one run that the harness started."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, of_costs: bool = True) -> None:
+        """Without `of_costs`, it looks at sockets alone: where seconds and memory are not the parties' own."""
         self._wire = wire
+        self._of_costs = of_costs
         self._processes: list[_Process] = []
         self._met: set[tuple[int, int]] = set()
         """Pairs of processes, by index, with a connection from the start on."""
@@ -120,7 +122,8 @@ class Witness:
 
     def objection(self, stage: str, readings: Mapping[str, Reading], counts: Mapping[str, Counts]) -> str | None:
         """What in a stage was not as its parties say, in words, and of whom; None if nothing was."""
-        told = [*self._false_costs(readings), *self._stray_sockets(counts), *self._false_payload(counts)]
+        costs = self._false_costs(readings) if self._of_costs else ()
+        told = [*costs, *self._stray_sockets(counts), *self._false_payload(counts)]
         return next((f"{process} failed in {stage}: {wrong}" for process, wrong in told), None)
 
     def _false_costs(self, readings: Mapping[str, Reading]) -> Iterator[tuple[_Process, str]]:

@@ -62,6 +62,9 @@ class _Measured:
     def cpu_s(self, stage: str, part: str) -> float | None:
         return self.median(stage, "cpu_s", part)
 
+    def instructions(self, stage: str, part: str) -> float | None:
+        return self.median(stage, "instructions", part)
+
     def bytes_source(self) -> str | None:
         counted = [r for r in self.job.records if r.training_round is None and r.metric.startswith("payload")]
         sources = {r.source for r in counted if r.source}
@@ -111,6 +114,9 @@ _COLUMNS: dict[str, _Column] = {
     "participant_cpu_s_per_sample": _Column(lambda m: m.per_sample(m.cpu_s("online", PARTICIPANT))),
     "coordinator_cpu_s_per_sample": _Column(lambda m: m.per_sample(m.cpu_s("online", COORDINATOR))),
     "third_party_cpu_s_per_sample": _Column(lambda m: m.per_sample(m.cpu_s("online", THIRD_PARTY))),
+    "participant_instructions_per_sample": _Column(lambda m: m.per_sample(m.instructions("online", PARTICIPANT))),
+    "coordinator_instructions_per_sample": _Column(lambda m: m.per_sample(m.instructions("online", COORDINATOR))),
+    "third_party_instructions_per_sample": _Column(lambda m: m.per_sample(m.instructions("online", THIRD_PARTY))),
     "latency_s_per_batch": _Column(lambda m: m.middle("online", "latency_s")),
     "information_bytes_per_sample": _Column(lambda m: m.one("job", "information_bytes_per_sample")),
     "up_bytes_per_sample": _Column(lambda m: m.per_sample(m.up("online", "payload", COORDINATOR))),
@@ -140,6 +146,13 @@ _COLUMNS: dict[str, _Column] = {
     "coordinator_setup_cpu_s": _Column(lambda m: m.cpu_s("setup", COORDINATOR)),
     "participant_train_cpu_s": _Column(lambda m: m.per_participant("train", "cpu_s")),
     "coordinator_train_cpu_s": _Column(lambda m: m.cpu_s("train", COORDINATOR)),
+    "participant_offline_instructions_per_sample": _Column(
+        lambda m: m.per_sample(m.instructions("offline", PARTICIPANT))
+    ),
+    "participant_setup_instructions": _Column(lambda m: m.per_participant("setup", "instructions")),
+    "coordinator_setup_instructions": _Column(lambda m: m.instructions("setup", COORDINATOR)),
+    "participant_train_instructions": _Column(lambda m: m.per_participant("train", "instructions")),
+    "coordinator_train_instructions": _Column(lambda m: m.instructions("train", COORDINATOR)),
     "prepare_cpu_s": _Column(lambda m: m.one("prepare", "cpu_s")),
     "model_cpu_s": _Column(lambda m: m.one("model", "cpu_s")),
     "model_macs_per_sample": _Column(lambda m: m.one("model", "macs_per_sample")),

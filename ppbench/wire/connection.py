@@ -25,8 +25,8 @@ _FIRST_BODY_BYTES = 1 << 20
 _MOST_BUFFERS = 64
 _AT_ONCE = int(socket.MSG_DONTWAIT) | int(getattr(socket, "MSG_NOSIGNAL", 0))
 _ALL = int(socket.MSG_WAITALL)
-# A receiver that has waited so long reads from its other peers too; a timeout of the kernel costs no system call.
-_PATIENCE = struct.pack("@ll", 0, 50_000)
+PATIENCE_S = 0.05
+"""A receiver that has waited so long reads from its other peers too; a timeout of the kernel costs no system call."""
 
 _Events: TypeAlias = "dict[Connection, int]"
 
@@ -76,7 +76,7 @@ class Connection:
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setblocking(True)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _PATIENCE)
+        self.wait_for(PATIENCE_S)
         self.siblings = siblings if siblings is not None else []
         self.siblings.append(self)
         self.frame_bytes_sent = 0
@@ -88,6 +88,12 @@ class Connection:
         self._body: memoryview | None = None
         self._body_end = 0
         self._body_size = 0
+
+    def wait_for(self, patience_s: float) -> None:
+        """How long `receive` waits before it reads from other peers too, which is work that a late message makes."""
+        seconds, fraction = divmod(patience_s, 1)
+        timeout = struct.pack("@ll", int(seconds), int(fraction * 1e6))
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
 
     def fileno(self) -> int:
         """For select."""

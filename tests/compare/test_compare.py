@@ -250,6 +250,41 @@ def test_where_nothing_differs_hardly_ever_is_something_found(jobs: list[JobReco
     assert found <= 1
 
 
+def with_instructions(job: JobRecord, n: float, python_version: str = "3.11.7") -> JobRecord:
+    """As if callgrind had counted the participant's in a pass."""
+    at = {"party": "participant-0", "process": 0, "repetition": 0}
+    counted = Record("online", "instructions", n, "1", source="callgrind", **at)  # type: ignore[arg-type]
+    config = {**job.config, "measure": {**job.config["measure"], "instructions": "callgrind"}}
+    made = job.provenance.model_copy(update={"python_version": python_version})
+    return job.model_copy(update={"records": [*job.records, counted], "config": config, "provenance": made})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "python_version", "verdict"),
+    [
+        (1e8, 1.009e8, "3.11.7", "no difference"),
+        (1e8, 1.02e8, "3.11.7", "worse"),
+        (1e8, 0.98e8, "3.11.7", "better"),
+        (1e3, 2e3, "3.11.7", "cannot tell"),
+        (1e8, 1.02e8, "3.12.0", "cannot tell"),
+    ],
+)
+def test_instructions_decide_where_they_were_counted_in_one_way(
+    jobs: list[JobRecord], before: float, after: float, python_version: str, verdict: str
+) -> None:
+    compared = compare([with_instructions(jobs[0], before)], [with_instructions(jobs[0], after, python_version)])
+    (found,) = [one for one in compared.comparisons if "instructions" in one.metric]
+    assert found.verdict == verdict
+    assert compared.outcome == ("regression" if verdict == "worse" else "no regression")
+
+
+def test_instructions_that_only_one_folder_has_decide_nothing(jobs: list[JobRecord]) -> None:
+    for before, after in ((jobs[:1], [with_instructions(jobs[0], 1e8)]), ([with_instructions(jobs[0], 1e8)], jobs[:1])):
+        compared = compare(before, after)
+        assert compared.outcome == "no regression"
+        assert not [one for one in differing(compared) if "instructions" in one.metric]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("other", ["HEAD", sys.executable], ids=["a revision", "an environment"])
 def test_two_versions_are_measured_by_turns(other: str, capsys: pytest.CaptureFixture[str]) -> None:

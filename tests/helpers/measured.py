@@ -35,6 +35,7 @@ def attempt(
     warmup_batches: int = 0,
     repetitions: int = 1,
     processes: int = 1,
+    instructions: str = "none",
     **task: Any,
 ) -> JobRecord:
     """What became of a job, which may have failed."""
@@ -43,7 +44,8 @@ def attempt(
         repetitions=repetitions,
         processes=processes,
         view_batches=view_batches,
-        deadline_s=100,
+        deadline_s=100 if instructions != "callgrind" else 250,
+        instructions=instructions,
     )
     job = Job(scheme, dataset or Digits(), model or Mlp(), TaskOptions(**task), options, wire=wire)
     return experiment.run(job, folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -12,10 +13,11 @@ import pytest
 
 from ppbench import bundle, cache
 from ppbench.data.digits import Digits
-from ppbench.launch import landlock, seccomp
+from ppbench.launch import confine, landlock, seccomp
 from ppbench.measure import experiment
 from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.models.mlp import Mlp
+from ppbench.process import environment, module_command
 from tests.faults.curious import Curious
 
 MEASURE = MeasureOptions(warmup_batches=0, repetitions=1, deadline_s=60)
@@ -71,6 +73,18 @@ def test_results_are_hidden_also_where_code_is_beside_them(
     assert record.status == "ok", record.reason
     tried = bundle.load(tmp_path / "results" / record.folder / "published" / "participant-0.npz")
     assert [file.parent for file, read in zip(everywhere, tried["read"], strict=True) if read] == [tmp_path]
+
+
+def test_what_runs_under_another_program_is_confined_as_well(tmp_path: Path, everywhere: list[Path]) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    told = confine.arguments(own, (tmp_path / "results",), "base64", under=("/usr/bin/env",))
+    readable = [Path(experiment.__file__), Path("/proc/self/status")]
+    for file in [*everywhere, *readable]:
+        command = [*module_command("ppbench.launch.confine"), *told, "-e", str(file)]
+        ended = subprocess.run(command, capture_output=True, text=True, env=environment(threads=1), cwd=own)
+        assert (ended.returncode == 0) == (file in readable), ended.stderr
+        assert file in readable or "PermissionError" in ended.stderr
 
 
 def test_threads_of_the_harness_are_not_confined(tmp_path: Path, listener: str) -> None:
