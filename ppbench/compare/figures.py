@@ -14,15 +14,20 @@ from ppbench.records import JobRecord
 from ppbench.registry import SCHEMES
 from ppbench.report.summary import NUMBERS, summary
 
-Kind = Literal["exact", "near", "share", "measured"]
-"""`exact`: the same on every machine; `near`: within `NEARLY`; `share`: of samples, within the chance that lies in
-so many; `measured`: with a machine's clocks and memory."""
+Kind = Literal["exact", "promised", "near", "share", "measured"]
+"""`exact`: the same on every machine; `promised`: the same but for `ROUNDING`; `near`: within `NEARLY`; `share`: of
+samples, within the chance that lies in so many; `measured`: with a machine's clocks and memory."""
 
+ROUNDING = 1e-6
+"""How far a bound on privacy may move: an accountant's sums end otherwise where another machine adds them up."""
 NEARLY = 0.01
-"""How far bytes may move that the scheme's card does not call deterministic."""
+"""How far bytes may move that the scheme's card does not call deterministic, or that the kernel adds to a payload."""
 
-_COUNTED = ("rounds", "setup_rounds", "train_rounds", "messages", "epsilon", "delta")
+_COUNTED = ("rounds", "setup_rounds", "train_rounds", "messages")
+_PROMISED = ("epsilon", "delta")
 _SHARES = ("accuracy",)
+_OF_THE_SAMPLES = ("information_bytes_per_sample",)
+"""What no scheme makes better or worse."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,11 +77,16 @@ def _kind(metric: str, bytes_kind: Kind) -> Kind | None:
     words = metric.split("_")
     if metric in _COUNTED:
         return "exact"
+    if metric in _PROMISED:
+        return "promised"
     if metric in _SHARES:
         return "share"
     if "rss" in words or "s" in words:
         return "measured"
-    return bytes_kind if "bytes" in words else None
+    if "bytes" not in words or metric in _OF_THE_SAMPLES:
+        return None
+    # When TCP acknowledges is a matter of time.
+    return "near" if "wire" in words else bytes_kind
 
 
 def _by_process(job: JobRecord) -> pd.DataFrame:
