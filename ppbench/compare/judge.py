@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from scipy import stats  # type: ignore[import-untyped]
 
-from ppbench.compare.figures import NEARLY, ROUNDING, Figure
+from ppbench.compare.figures import HANDSHAKE_BYTES, NEARLY, ROUNDING, Figure
 
 Verdict = Literal["better", "worse", "no difference", "cannot tell"]
 
@@ -63,7 +63,8 @@ def counted(job: str, before: Figure, after: Figure) -> Comparison:
     if before.kind == "share":
         return _share(job, before, after)
     if before.kind == "near":
-        same, why = math.isclose(old, new, rel_tol=NEARLY), f"within {NEARLY:.0%}"
+        once = HANDSHAKE_BYTES if before.metric.startswith("setup_") else 0
+        same, why = math.isclose(old, new, rel_tol=NEARLY, abs_tol=once), f"within {NEARLY:.0%}"
     elif before.kind == "promised":
         same, why = math.isclose(old, new, rel_tol=ROUNDING), "but for rounding"
     else:

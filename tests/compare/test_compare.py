@@ -89,6 +89,13 @@ def test_an_accuracy_within_chance_is_no_difference(jobs: list[JobRecord]) -> No
     assert compare(jobs, [changed(plaintext, plus("accuracy", -0.004)), jobs[1]]).outcome == "no regression"
 
 
+def test_what_an_engine_says_once_may_move_by_an_address(jobs: list[JobRecord]) -> None:
+    unknown = jobs[0].model_copy(update={"scheme": "of_somebody_else"})
+    for more, outcome in ((64, "no regression"), (65, "regression")):
+        after = changed(unknown, plus("payload_bytes_sent", more, "setup"))
+        assert compare([unknown], [after]).outcome == outcome
+
+
 @pytest.mark.parametrize(("right", "verdict"), [(4, "cannot tell"), (3, "cannot tell"), (0, "worse")])
 def test_of_few_answers_only_much_can_be_told(jobs: list[JobRecord], right: int, verdict: str) -> None:
     def of_four(n_right: int) -> Callable[[Record], float]:

@@ -19,5 +19,5 @@ def times(metric: str, factor: float) -> Callable[[Record], float]:
     return lambda record: record.value * (factor if record.metric == metric and record.stage == "online" else 1.0)
 
 
-def plus(metric: str, more: float) -> Callable[[Record], float]:
-    return lambda record: record.value + (more if record.metric == metric and record.stage == "online" else 0.0)
+def plus(metric: str, more: float, stage: str = "online") -> Callable[[Record], float]:
+    return lambda record: record.value + (more if record.metric == metric and record.stage == stage else 0.0)
