@@ -3,13 +3,24 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: bench test lint docs lowest spu hooks clean clean-cache
+.PHONY: bench smoke compare test lint docs lowest spu hooks clean clean-cache
+
+COMPARE := $(BIN)/ppbench compare results/smoke -
 
 # For pytest: make test ARGS='-k mpc'
 ARGS ?=
 
 bench: $(VENV)/.installed
 	$(BIN)/ppbench run -m +experiment=quickstart
+
+# Every scheme on few small digits, and whether one has become dearer, or answers worse, since results/smoke.
+smoke: $(VENV)/.installed spu
+	$(BIN)/ppbench run -m +experiment=smoke
+	$(COMPARE)
+
+# The newest results of one's own against those of results/smoke.
+compare: $(VENV)/.installed
+	$(COMPARE)
 
 # What the tests need is made on one core while the other lints.
 test: $(VENV)/.installed

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from scipy import stats  # type: ignore[import-untyped]
 
-from ppbench.compare.figures import NEARLY, Figure
+from ppbench.compare.figures import HANDSHAKE_BYTES, NEARLY, ROUNDING, Figure
 
 Verdict = Literal["better", "worse", "no difference", "cannot tell"]
 
@@ -18,6 +18,8 @@ SIGNIFICANCE = 0.01
 """Of all comparisons of a run together: so rarely is a difference found where there is none."""
 SMALLEST_EFFECT = 0.05
 """A smaller change of a measured figure is no difference, however sure."""
+SMALLEST_LOSS = 0.03
+"""Of an accuracy; where chance can hide so much, that nothing was lost cannot be told."""
 FEWEST_PROCESSES = 5
 SHORTEST_S = 0.01
 """What takes less in a pass is the clock's and the scheduler's as much as the scheme's."""
@@ -61,13 +63,29 @@ def counted(job: str, before: Figure, after: Figure) -> Comparison:
     """Of a figure that does not depend on the machine."""
     old, new = before.middle, after.middle
     if before.kind == "share":
-        low, high = _chance(old, before.n_answers)
-        same, why = low <= new <= high, f"by chance {low:.2%} to {high:.2%} of {before.n_answers:,}"
-    elif before.kind in ("near", "instructions"):
-        same, why = math.isclose(old, new, rel_tol=NEARLY), f"within {NEARLY:.0%}"
+        return _share(job, before, after)
+    if before.kind in ("near", "instructions"):
+        once = HANDSHAKE_BYTES if before.metric.startswith("setup_") and before.kind == "near" else 0
+        same, why = math.isclose(old, new, rel_tol=NEARLY, abs_tol=once), f"within {NEARLY:.0%}"
+    elif before.kind == "promised":
+        same, why = math.isclose(old, new, rel_tol=ROUNDING), "but for rounding"
     else:
         same, why = old == new, "exactly"
-    verdict: Verdict = "no difference" if same else "worse" if (new > old) == before.larger_is_worse else "better"
+    verdict: Verdict = "no difference" if same else "worse" if new > old else "better"
+    return Comparison(job, before.metric, old, new, verdict, why)
+
+
+def _share(job: str, before: Figure, after: Figure) -> Comparison:
+    old, new = before.middle, after.middle
+    low, high = _chance(old, before.n_answers, after.n_answers)
+    why = f"by chance {low:.2%} to {high:.2%} of {after.n_answers:,}"
+    verdict: Verdict
+    if not low <= new <= high:
+        verdict = "worse" if new < old else "better"
+    elif old - low >= SMALLEST_LOSS:
+        verdict, why = "cannot tell", f"too few answers: {why}"
+    else:
+        verdict = "no difference"
     return Comparison(job, before.metric, old, new, verdict, why)
 
 
@@ -135,12 +153,17 @@ def _too_little(before: Figure, after: Figure) -> str:
     return "" if min(before.values) > 0 else "nothing to compare with"
 
 
-def _chance(share: float, n: int) -> tuple[float, float]:
-    """Where a share of n samples lies but for once in a hundred times (Clopper, Pearson, 1934)."""
-    if not n:
+def _chance(share: float, n: int, m: int) -> tuple[float, float]:
+    """What share of m answers is to be expected where n had this one, but for once in a hundred times on either side.
+
+    The interval of prediction for a binomial count with Jeffreys' prior (Brown, Cai, DasGupta, 2001): the first count
+    has a chance of its own.
+    """
+    if not n or not m:
         return share, share
-    interval = stats.binomtest(round(share * n), n).proportion_ci(0.99, "exact")
-    return float(interval.low), float(interval.high)
+    right = share * n
+    low, high = stats.betabinom(m, right + 0.5, n - right + 0.5).ppf([SIGNIFICANCE, 1 - SIGNIFICANCE]) / m
+    return float(low), float(high)
 
 
 def _least_p(before: Figure, after: Figure) -> float:

@@ -18,6 +18,7 @@ from ppbench.compare.judge import Comparison
 from ppbench.records import JobRecord, Record
 from schemes.local import Local
 from schemes.plaintext import Plaintext
+from tests.helpers.changed import changed, plus, times
 from tests.helpers.measured import measure
 
 N_PROCESSES = 12
@@ -35,21 +36,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def jobs(folder: Path) -> list[JobRecord]:
     return store.read_all(folder)
-
-
-def changed(job: JobRecord, change: Callable[[Record], float | None]) -> JobRecord:
-    """The job with other values; None takes a record away."""
-    values = [(record, change(record)) for record in job.records]
-    kept = [dataclasses.replace(record, value=value) for record, value in values if value is not None]
-    return job.model_copy(update={"records": kept})
-
-
-def times(metric: str, factor: float) -> Callable[[Record], float]:
-    return lambda record: record.value * (factor if record.metric == metric and record.stage == "online" else 1.0)
-
-
-def plus(metric: str, more: float) -> Callable[[Record], float]:
-    return lambda record: record.value + (more if record.metric == metric and record.stage == "online" else 0.0)
 
 
 def differing(compared: Compared) -> list[Comparison]:
@@ -101,6 +87,55 @@ def test_what_has_become_worse_is_named(
 def test_an_accuracy_within_chance_is_no_difference(jobs: list[JobRecord]) -> None:
     plaintext, _ = jobs
     assert compare(jobs, [changed(plaintext, plus("accuracy", -0.004)), jobs[1]]).outcome == "no regression"
+
+
+def test_what_an_engine_says_once_may_move_by_an_address(jobs: list[JobRecord]) -> None:
+    unknown = jobs[0].model_copy(update={"scheme": "of_somebody_else"})
+    for more, outcome in ((64, "no regression"), (65, "regression")):
+        after = changed(unknown, plus("payload_bytes_sent", more, "setup"))
+        assert compare([unknown], [after]).outcome == outcome
+
+
+@pytest.mark.parametrize(("right", "verdict"), [(4, "cannot tell"), (3, "cannot tell"), (0, "worse")])
+def test_of_few_answers_only_much_can_be_told(jobs: list[JobRecord], right: int, verdict: str) -> None:
+    def of_four(n_right: int) -> Callable[[Record], float]:
+        values = {"n_samples": 4, "n_answers": 4, "accuracy": n_right / 4}
+        return lambda record: values.get(record.metric, record.value)
+
+    compared = compare([changed(jobs[0], of_four(4))], [changed(jobs[0], of_four(right))])
+    (found,) = [one for one in compared.comparisons if one.metric == "accuracy"]
+    assert found.verdict == verdict
+    assert found.why.endswith("by chance 25.00% to 100.00% of 4")
+
+
+def test_what_an_accountant_rounds_is_no_other_promise(jobs: list[JobRecord]) -> None:
+    def promising(epsilon: float) -> list[JobRecord]:
+        promise = Record("job", "epsilon", epsilon, "1", source="prv")
+        return [jobs[0].model_copy(update={"records": [*jobs[0].records, promise]})]
+
+    for epsilon, outcome in ((3.01 + 1e-9, "no regression"), (3.011, "regression")):
+        assert compare(promising(3.01), promising(epsilon)).outcome == outcome
+
+
+def test_what_the_kernel_adds_to_a_payload_may_move_by_a_hundredth(jobs: list[JobRecord]) -> None:
+    def on_the_wire(factor: float) -> list[JobRecord]:
+        sent = [record for record in jobs[0].records if record.metric == "payload_bytes_sent"]
+        wire = [dataclasses.replace(r, metric="wire_bytes_sent", value=r.value * factor, source="veth") for r in sent]
+        return [jobs[0].model_copy(update={"records": [*jobs[0].records, *wire]})]
+
+    for factor, outcome in ((1.109, "no regression"), (1.2, "regression")):
+        assert compare(on_the_wire(1.1), on_the_wire(factor)).outcome == outcome
+
+
+def test_another_machine_and_other_versions_excuse_no_byte(jobs: list[JobRecord]) -> None:
+    elsewhere = {"cpu": "another", "python_version": "3.14.1", "package_versions": {"numpy": "3.0"}}
+    after = [
+        changed(job, plus("payload_bytes_sent", 1)).model_copy(
+            update={"provenance": job.provenance.model_copy(update=elsewhere)}
+        )
+        for job in jobs
+    ]
+    assert compare(jobs, after).outcome == "regression"
 
 
 def test_bytes_that_no_card_promises_may_move_by_a_hundredth(jobs: list[JobRecord]) -> None:
