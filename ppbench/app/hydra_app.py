@@ -144,7 +144,7 @@ def _report(outcome: Outcome, display: Display) -> None:
 
     for results_dir, ended in outcome.ended.items():
         if ended:
-            paths = write_report(results_dir)
+            paths = write_report(results_dir, pdf=False)
             display.note("\n" + text_table(ended))
             for path in paths:
                 display.note(f"wrote {path}")

@@ -20,9 +20,9 @@ from ppbench.store import read_all
 from ppbench.taxonomy.write import write_taxonomy_report
 
 
-def write_report(results_dir: Path) -> list[Path]:
+def write_report(results_dir: Path, pdf: bool = True) -> list[Path]:
     """Write them anew from the jobs' folders, as far as the folder has the data: data beside the jobs, tables and
-    pictures in folders of their own.
+    pictures in folders of their own. Without `pdf` only such PDFs are written as are there already.
 
     Returns the paths written. Raises PpbenchError if there are no results.
     """
@@ -34,13 +34,13 @@ def write_report(results_dir: Path) -> list[Path]:
         *write_modelled(jobs, results_dir),
         *write_costs(groups, results_dir),
         *write_paper_comparison(groups, results_dir),
-        *write_picture(lambda: accuracy_vs_bytes(groups), figures, "accuracy_vs_bytes"),
-        *write_picture(lambda: compute_per_party(groups), figures, "compute_per_party"),
-        *write_sweeps(groups, results_dir),
-        *write_picture(lambda: training_curves(groups), figures, "training_curves"),
-        *write_picture(lambda: figure3(groups, results_dir), figures, "figure3"),
-        *write_picture(lambda: figure4(groups), figures, "figure4"),
-        *write_taxonomy_report(groups, results_dir),
+        *write_picture(lambda: accuracy_vs_bytes(groups), figures, "accuracy_vs_bytes", pdf),
+        *write_picture(lambda: compute_per_party(groups), figures, "compute_per_party", pdf),
+        *write_sweeps(groups, results_dir, pdf),
+        *write_picture(lambda: training_curves(groups), figures, "training_curves", pdf),
+        *write_picture(lambda: figure3(groups, results_dir), figures, "figure3", pdf),
+        *write_picture(lambda: figure4(groups), figures, "figure4", pdf),
+        *write_taxonomy_report(groups, results_dir, pdf),
     ]
     remove_replaced(results_dir, written)
     return written

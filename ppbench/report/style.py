@@ -64,21 +64,25 @@ _STYLE: Any = {
 }
 
 
-def write_picture(draw: Callable[[], Figure | None], folder: Path, name: str) -> list[Path]:
+def write_picture(draw: Callable[[], Figure | None], folder: Path, name: str, pdf: bool = True) -> list[Path]:
     """Write what `draw` drew as NAME.png, .svg and .pdf; returns their paths, none if there was nothing to draw.
 
-    Raises PpbenchError if a file cannot be written.
+    Embedding fonts takes as long as drawing. Without `pdf` only a PDF that is there already is written, so that none is
+    older than its picture. Raises PpbenchError if a file cannot be written.
     """
     with matplotlib.rc_context(_STYLE):
         figure = draw()
         if figure is None:
             return []
         make_folder(folder.parent, folder.name)
-        for kind, metadata in _METADATA.items():
+        paths = {kind: folder / f"{name}.{kind}" for kind in _METADATA}
+        if not pdf and not paths["pdf"].exists():
+            del paths["pdf"]
+        for kind, path in paths.items():
             buffer = io.BytesIO()
-            figure.savefig(buffer, format=kind, dpi=_DPI, metadata=metadata)
-            write_file(folder / f"{name}.{kind}", buffer.getvalue())
-    return [folder / f"{name}.{kind}" for kind in _METADATA]
+            figure.savefig(buffer, format=kind, dpi=_DPI, metadata=_METADATA[kind])
+            write_file(path, buffer.getvalue())
+    return list(paths.values())
 
 
 def new_figure(height_in: float, width_in: float = WIDTH_IN) -> Figure:

@@ -100,11 +100,12 @@ def sweeps(groups: Sequence[Group], column: str) -> list[Sweep]:
     return found
 
 
-def write_sweeps(groups: Sequence[Group], results_dir: Path) -> list[Path]:
+def write_sweeps(groups: Sequence[Group], results_dir: Path, pdf: bool = True) -> list[Path]:
     """A picture of each measure that the folder has sweeps of; returns the paths written."""
-    written = write_picture(lambda: _accuracy_vs_options(groups), results_dir / FIGURES, "accuracy_vs_options")
+    figures = results_dir / FIGURES
+    written = write_picture(lambda: _accuracy_vs_options(groups), figures, "accuracy_vs_options", pdf)
     for column, (name, what) in _ERRORS.items():
-        written += write_picture(partial(_error_vs_options, groups, column, what), results_dir / FIGURES, name)
+        written += write_picture(partial(_error_vs_options, groups, column, what), figures, name, pdf)
     return written
 
 

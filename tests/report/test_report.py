@@ -45,13 +45,18 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_report_writes_tables_and_pictures(results: Path) -> None:
+@pytest.fixture(scope="session")
+def written(results: Path) -> list[Path]:
+    """What `ppbench report` writes there."""
+    return write_report(results)
+
+
+def test_report_writes_tables_and_pictures(results: Path, written: list[Path]) -> None:
     data = {"summary.csv", "records.csv", "modelled.csv", "taxonomy.csv", "claims.csv"}
     tables = ("costs", "overview", "taxonomy", "claims")
     pictures = (*PICTURES, "figure1", "taxonomy_plane", "taxonomy_energy")
     expected = data | {f"tables/{name}.{kind}" for name in tables for kind in ("md", "tex")}
     expected |= {f"figures/{name}.{kind}" for name in pictures for kind in ("png", "svg", "pdf")}
-    written = write_report(results)
     assert {str(path.relative_to(results)) for path in written} == expected
     assert all(path.stat().st_size > 0 for path in written)
 
@@ -108,9 +113,9 @@ def test_svg_holds_its_labels_as_text(results: Path, name: str, texts: list[str]
     assert set(texts) <= _texts(results / f"figures/{name}.svg")
 
 
-def test_pictures_are_for_a_journal(results: Path) -> None:
+def test_pictures_are_for_a_journal(written: list[Path]) -> None:
     """As wide as one column or two, no letter smaller than 7 pt, and fonts in a form that journals take."""
-    for svg in (results / "figures").glob("*.svg"):
+    for svg in [path for path in written if path.suffix == ".svg"]:
         text = svg.read_text()
         assert re.search(r'<svg [^>]*width="(252|515.52)pt"', text), svg
         assert min(float(size) for size in re.findall(r"font(?:-size)?: (?:bold |700 )?([\d.]+)px", text)) >= 7, svg
@@ -285,6 +290,11 @@ def test_a_sweep_is_drawn_against_the_option_it_varies(tmp_path: Path) -> None:
     (line,) = sweep.lines
     assert [number for number, _ in line.points] == [0.25, 0.5, 1.0]
     assert imread(tmp_path / "figures/accuracy_vs_options.png").shape[1] == 700, "one column of a journal"
+    assert not list(tmp_path.glob("figures/*.pdf"))
+    old = tmp_path / "figures/accuracy_vs_options.pdf"
+    old.touch()
+    ppbench.run("scheme=obfnet", "scheme.raw_fraction=0.25", "scheme.epochs=1", *TASK, results_dir=tmp_path)
+    assert old.read_bytes().startswith(b"%PDF"), "it would be older than its picture"
 
 
 def test_nothing_that_was_not_swept_is_drawn_against_an_option(results: Path) -> None:

@@ -89,6 +89,18 @@ def test_a_table_is_as_wide_as_one_column_if_it_can(tmp_path: Path) -> None:
     assert "p{" in wide, "words are broken over lines"
 
 
+def test_a_table_that_no_page_is_wide_enough_for_is_several(tmp_path: Path) -> None:
+    titles = [f"agreement{i}" for i in range(20)]
+    one = Table("Wide", (*text_columns("scheme"), *number_columns(*titles)), (("mpc", *titles), ("local", *titles)))
+    markdown, latex = written(tmp_path, one)
+    captions = re.findall(r"\\caption{(.*)}", latex)
+    assert captions == [f"Wide ({i} of {len(captions)})" for i in range(1, len(captions) + 1)]
+    assert len(captions) > 1
+    assert latex.count("mpc & ") == len(captions), "each part has the names of its rows"
+    assert latex.count("agreement7 ") == 3
+    assert len(markdown.splitlines()) == 6
+
+
 def test_what_is_longer_than_a_page_is_cut_and_says_so(tmp_path: Path) -> None:
     markdown, latex = written(tmp_path, table([(f"scheme {i}", "", "1", "") for i in range(200)]))
     assert f"The first {len(body(latex))} of 200 rows; mine.md has all." in latex
