@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ppbench import __version__
 from ppbench.records import make_folder, write_file
 from ppbench.report.groups import Group
 
@@ -39,11 +38,13 @@ DARK_GREY = "#505050"
 SHADE = "#F0F0F0"
 
 _METADATA: Any = {
-    "png": {"Software": f"ppbench {__version__}"},
-    "svg": {"Date": None},
-    "pdf": {"Creator": f"ppbench {__version__}", "CreationDate": None},
+    "png": {"Software": "ppbench"},
+    "svg": {"Creator": "ppbench", "Date": None},
+    "pdf": {"Creator": "ppbench", "Producer": None, "CreationDate": None},
 }
-"""What a picture is written as -> what it says of itself, which is the same at any time."""
+"""What a picture is written as -> what it says of itself: no date and no version, so that the same picture is the same
+file.
+"""
 _STYLE: Any = {
     "font.size": 9,
     "font.family": "sans-serif",
