@@ -64,6 +64,6 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if reporter else []
     skipped = [report for report in skipped if "latex" not in report.keywords]
-    if os.environ.get("PPBENCH_NO_SKIPS") and skipped and exitstatus == 0:
+    if os.environ.get("PPBENCH_NO_SKIPS") and reporter and skipped and exitstatus == 0:
         reporter.write_line("PPBENCH_NO_SKIPS is set, and a test was skipped", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

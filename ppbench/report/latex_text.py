@@ -79,7 +79,6 @@ def _written(token: re.Match[str]) -> str:
 def _letter(character: str) -> str | None:
     if character in _LETTERS:
         return _LETTERS[character]
-    base, *accents = unicodedata.normalize("NFD", character)
-    if len(accents) != 1 or accents[0] not in _ACCENTS or not base.isascii():
-        return None
-    return f"{_ACCENTS[accents[0]]}{{{base}}}"
+    apart = unicodedata.normalize("NFD", character)
+    base, accent = apart[:1], apart[1:]
+    return f"{_ACCENTS[accent]}{{{base}}}" if base.isascii() and accent in _ACCENTS else None

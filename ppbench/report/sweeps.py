@@ -141,8 +141,8 @@ def _panels(groups: Sequence[Group], shown: Sequence[Sweep], column: str, captio
         bottom_in = top_in - _head_in(sweep) - _PANEL_IN
         axes = add_axes(figure, _LEFT_IN, bottom_in, _PANEL_WIDTH_IN, _PANEL_IN)
         _draw(axes, sweep, column, _plaintext(groups, sweep) if column == _ACCURACY else None)
-        places = [0.1 / COLUMN_IN, (bottom_in + _PANEL_IN + 0.08) / figure.get_figheight()]
-        figure.text(*places, _title(sweep), fontsize=9, va="bottom")
+        above_in = bottom_in + _PANEL_IN + 0.08
+        figure.text(0.1 / COLUMN_IN, above_in / figure.get_figheight(), _title(sweep), fontsize=9, va="bottom")
         if _legend_in(sweep):
             _draw_legend(figure, axes, bottom_in - _FOOT_IN)
         top_in -= _height_in(sweep)
