@@ -131,8 +131,8 @@ def test_pictures_say_what_failed(results: Path) -> None:
         assert "obfnet (encoding=float16)" in caption.replace("\n", " ")
 
 
-def test_report_is_the_same_every_time(results: Path) -> None:
-    before = {path: path.read_bytes() for path in write_report(results)}
+def test_report_is_the_same_every_time(results: Path, written: list[Path]) -> None:
+    before = {path: path.read_bytes() for path in written}
     assert {path: path.read_bytes() for path in write_report(results)} == before
 
 
