@@ -81,7 +81,7 @@ def _measured(python: str, folder: Path) -> Iterator[str]:
     yield from (f"{row['scheme']}: {row['status']}: {row['reason']}" for row in rows if row["status"] != "ok")
     if len(rows) != len(SCHEMES):
         yield f"{len(rows)} rows for {len(SCHEMES)} jobs"
-    if not list((folder / "results").glob("*.png")):
+    if not list((folder / "results").glob("figures/*.png")):
         yield "the report drew no picture"
 
 

@@ -49,7 +49,7 @@ def run(*overrides: str, results_dir: str | Path | None = None) -> pd.DataFrame:
                 run_job(job, folder, resume, Quiet())
         finally:
             shut_wires()
-        write_report(folder)
+        write_report(folder, pdf=False)
         return load_summary(folder)
 
 

@@ -207,7 +207,7 @@ def folder_name(scheme: str, job_id: str) -> str:
 
 
 def make_folder(results_dir: Path, name: str) -> Path:
-    """A job's folder, there and open to be written. Raises PpbenchError if it is not."""
+    """A folder inside a results folder, there and open to be written. Raises PpbenchError if it is not."""
     folder = results_dir / name
     try:
         folder.mkdir(parents=True, exist_ok=True)

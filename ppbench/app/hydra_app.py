@@ -152,11 +152,11 @@ def _report(outcome: Outcome, display: Display) -> None:
     """Tables and pictures of each folder; on the display the jobs asked for."""
     # What draws takes half a second to import, which a command that is refused does not pay.
     from ppbench.app.report import write_report
-    from ppbench.report.table import text_table
+    from ppbench.report.costs import text_table
 
     for results_dir, ended in outcome.ended.items():
         if ended:
-            paths = write_report(results_dir)
+            paths = write_report(results_dir, pdf=False)
             display.note("\n" + text_table(ended))
             for path in paths:
                 display.note(f"wrote {path}")

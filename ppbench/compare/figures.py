@@ -25,8 +25,8 @@ Unit = Literal["share", "bytes", "s"]
 ROUNDING = 1e-6
 """How far a bound on privacy may move: an accountant's sums end otherwise where another machine adds them up."""
 NEARLY = 0.01
-"""How far instructions may move, and bytes that the scheme's card does not call deterministic, or that the kernel adds to
-a payload."""
+"""How far instructions may move, and bytes that the scheme's card does not call deterministic, or that the kernel adds
+to a payload."""
 HANDSHAKE_BYTES = 64
 """How far they may move in setup, where 1 % is less: CrypTen's ends tell each other where they are, in 2,409 to 2,441
 bytes."""

@@ -13,15 +13,18 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ppbench import __version__
-from ppbench.records import write_file
+from ppbench.records import make_folder, write_file
 from ppbench.report.groups import Group
 
-WIDTH_IN = 7.0
-"""Of every picture: the text width of a page, so that fonts have their size in print."""
+FIGURES = "figures"
+"""The folder of pictures, in a results folder."""
+COLUMN_IN = 3.5
+"""Of a picture that one column of a journal has room for."""
+WIDTH_IN = 7.16
+"""Of any other: two columns, so that fonts have their size in print."""
 SMALL_PT = 8.0
 _DPI = 200
-_CAPTION_CHARACTERS = 112
+_CAPTION_CHARACTERS_PER_IN = 16.4
 _LABEL_CHARACTERS = 36
 _CAPTION_LINE_IN = 0.15
 _MOST_NOT_SHOWN = 6
@@ -35,6 +38,14 @@ GREY = "#767676"
 DARK_GREY = "#505050"
 SHADE = "#F0F0F0"
 
+_METADATA: Any = {
+    "png": {"Software": "ppbench"},
+    "svg": {"Creator": "ppbench", "Date": None},
+    "pdf": {"Creator": "ppbench", "Producer": None, "CreationDate": None},
+}
+"""What a picture is written as -> what it says of itself: no date and no version, so that the same picture is the same
+file.
+"""
 _STYLE: Any = {
     "font.size": 9,
     "font.family": "sans-serif",
@@ -50,34 +61,43 @@ _STYLE: Any = {
     # Text stays text: it can be searched and read aloud.
     "svg.fonttype": "none",
     "svg.hashsalt": "ppbench",
+    # Journals refuse the default, Type 3.
+    "pdf.fonttype": 42,
 }
 
 
-def write_picture(draw: Callable[[], Figure | None], folder: Path, name: str) -> list[Path]:
-    """Write what `draw` drew as NAME.png and NAME.svg; returns their paths, none if there was nothing to draw."""
+def write_picture(draw: Callable[[], Figure | None], folder: Path, name: str, pdf: bool = True) -> list[Path]:
+    """Write what `draw` drew as NAME.png, .svg and .pdf; returns their paths, none if there was nothing to draw.
+
+    Embedding fonts takes as long as drawing. Without `pdf` only a PDF that is there already is written, so that none is
+    older than its picture. Raises PpbenchError if a file cannot be written.
+    """
     with matplotlib.rc_context(_STYLE):
         figure = draw()
         if figure is None:
             return []
-        paths = [folder / f"{name}.png", folder / f"{name}.svg"]
-        for path, metadata in zip(paths, ({"Software": f"ppbench {__version__}"}, {"Date": None}), strict=True):
+        make_folder(folder.parent, folder.name)
+        paths = {kind: folder / f"{name}.{kind}" for kind in _METADATA}
+        if not pdf and not paths["pdf"].exists():
+            del paths["pdf"]
+        for kind, path in paths.items():
             buffer = io.BytesIO()
-            figure.savefig(buffer, format=path.suffix[1:], dpi=_DPI, metadata=metadata)
+            figure.savefig(buffer, format=kind, dpi=_DPI, metadata=_METADATA[kind])
             write_file(path, buffer.getvalue())
-    return paths
+    return list(paths.values())
 
 
-def new_figure(height_in: float) -> Figure:
-    """An empty figure of the width of all, which measures text as it will be printed."""
-    figure = Figure(figsize=(WIDTH_IN, height_in))
+def new_figure(height_in: float, width_in: float = WIDTH_IN) -> Figure:
+    """An empty figure, which measures text as it will be printed."""
+    figure = Figure(figsize=(width_in, height_in))
     FigureCanvasAgg(figure)
     return figure
 
 
 def add_axes(figure: Figure, left_in: float, bottom_in: float, width_in: float, height_in: float) -> Axes:
     """Axes at a place in inches."""
-    height = figure.get_figheight()
-    return figure.add_axes((left_in / WIDTH_IN, bottom_in / height, width_in / WIDTH_IN, height_in / height))
+    width, height = figure.get_figwidth(), figure.get_figheight()
+    return figure.add_axes((left_in / width, bottom_in / height, width_in / width, height_in / height))
 
 
 def text_width(figure: Figure, text: str) -> float:
@@ -96,16 +116,16 @@ def shortened(text: str, width_in: float) -> str:
     return text
 
 
-def caption_height(text: str) -> float:
-    """Inches to keep free for `add_caption` at the bottom."""
-    return _CAPTION_LINE_IN * len(_wrapped(text)) + 0.12
+def caption_height(text: str, width_in: float = WIDTH_IN) -> float:
+    """Inches to keep free for `add_caption` at the bottom of a figure of a width."""
+    return _CAPTION_LINE_IN * len(_wrapped(text, width_in)) + 0.12
 
 
 def add_caption(figure: Figure, text: str) -> None:
     """Write what the picture shows below it, wrapped to its width."""
-    lines = "\n".join(_wrapped(text))
-    bottom = 0.08 / figure.get_figheight()
-    figure.text(0.1 / WIDTH_IN, bottom, lines, fontsize=SMALL_PT, va="bottom", color=INK, linespacing=1.3)
+    width, height = figure.get_figwidth(), figure.get_figheight()
+    lines = "\n".join(_wrapped(text, width))
+    figure.text(0.1 / width, 0.08 / height, lines, fontsize=SMALL_PT, va="bottom", color=INK, linespacing=1.3)
 
 
 def wrapped_label(group: Group) -> str:
@@ -151,5 +171,5 @@ def _span(counts: Sequence[int], one: str, many: str) -> str:
     return f"{amount} {one if most == 1 else many}"
 
 
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, _CAPTION_CHARACTERS)
+def _wrapped(text: str, width_in: float) -> list[str]:
+    return textwrap.wrap(text, int((width_in - 0.2) * _CAPTION_CHARACTERS_PER_IN))

@@ -1,8 +1,13 @@
-"""A measure of quality against every numeric option that a sweep varied: epsilon, dimensions kept, participants."""
+"""A measure of quality against every numeric option that a sweep varied: epsilon, dimensions kept, participants.
+
+Panels stand below one another, in one column of a journal.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,9 +21,11 @@ from ppbench import units
 from ppbench.report.groups import Group, settings
 from ppbench.report.page import PAGE_IN
 from ppbench.report.style import (
+    COLUMN_IN,
+    FIGURES,
     GREY,
     SMALL_PT,
-    WIDTH_IN,
+    add_axes,
     add_caption,
     caption_height,
     how_often,
@@ -41,10 +48,17 @@ _ERRORS = {
 }
 """Column of the summary -> the picture's name, and what it shows."""
 _MIN_POINTS = 3
-_PANEL_IN = 2.6
-_LEGEND_LINE_IN = 0.17
+_LEFT_IN = 0.62
+_PANEL_WIDTH_IN, _PANEL_IN = COLUMN_IN - _LEFT_IN - 0.15, 1.75
+_TITLE_LINE_IN = 0.16
+_HEAD_IN = 0.3
+_FOOT_IN = 0.5
+_BETWEEN_IN = 0.15
+_LEGEND_LINE_IN = 0.16
+_TITLE_CHARACTERS = 42
+_LEGEND_CHARACTERS = 44
+_TICK_CHARACTER_IN = 0.075
 _MOST_LINES = 10
-_MOST_TICKS = 12
 _LOG_FROM = 20.0
 """An axis whose largest value is so many times its smallest is logarithmic."""
 
@@ -86,11 +100,12 @@ def sweeps(groups: Sequence[Group], column: str) -> list[Sweep]:
     return found
 
 
-def write_sweeps(groups: Sequence[Group], results_dir: Path) -> list[Path]:
+def write_sweeps(groups: Sequence[Group], results_dir: Path, pdf: bool = True) -> list[Path]:
     """A picture of each measure that the folder has sweeps of; returns the paths written."""
-    written = write_picture(lambda: _accuracy_vs_options(groups), results_dir, "accuracy_vs_options")
+    figures = results_dir / FIGURES
+    written = write_picture(lambda: _accuracy_vs_options(groups), figures, "accuracy_vs_options", pdf)
     for column, (name, what) in _ERRORS.items():
-        written += write_picture(partial(_error_vs_options, groups, column, what), results_dir, name)
+        written += write_picture(partial(_error_vs_options, groups, column, what), figures, name, pdf)
     return written
 
 
@@ -116,24 +131,29 @@ def _panels(groups: Sequence[Group], shown: Sequence[Sweep], column: str, captio
     shown = [dataclasses.replace(sweep, lines=_longest(sweep.lines)) for sweep in shown]
     # Those with the most points, as many as a page has room for.
     shown.sort(key=lambda sweep: -sum(len(line.points) for line in sweep.lines))
-    while len(shown) > 1 and sum(map(_height_in, shown)) + caption_height(caption) + 0.3 > PAGE_IN:
+    while len(shown) > 1 and sum(map(_height_in, shown)) + caption_height(caption, COLUMN_IN) + 0.3 > PAGE_IN:
         shown.pop()
     if len(shown) < n_all:
         caption += f" The {len(shown)} of {n_all} sweeps with the most points; summary.csv has all."
-    legends = [_legend_in(sweep) for sweep in shown]
-    figure = new_figure(sum(map(_height_in, shown)) + caption_height(caption))
-    top = figure.get_figheight()
-    for sweep, legend_in in zip(shown, legends, strict=True):
-        top -= 0.4 + _PANEL_IN
-        axes = figure.add_axes(
-            (0.7 / WIDTH_IN, top / figure.get_figheight(), 1 - 0.85 / WIDTH_IN, _PANEL_IN / figure.get_figheight())
-        )
+    figure = new_figure(sum(map(_height_in, shown)) + caption_height(caption, COLUMN_IN), COLUMN_IN)
+    top_in = figure.get_figheight()
+    for sweep in shown:
+        bottom_in = top_in - _head_in(sweep) - _PANEL_IN
+        axes = add_axes(figure, _LEFT_IN, bottom_in, _PANEL_WIDTH_IN, _PANEL_IN)
         _draw(axes, sweep, column, _plaintext(groups, sweep) if column == _ACCURACY else None)
-        if legend_in:
-            axes.legend(loc="upper left", bbox_to_anchor=(0, -0.17), frameon=False, fontsize=SMALL_PT, borderaxespad=0)
-        top -= 0.6 + legend_in
+        above_in = bottom_in + _PANEL_IN + 0.08
+        figure.text(0.1 / COLUMN_IN, above_in / figure.get_figheight(), _title(sweep), fontsize=9, va="bottom")
+        if _legend_in(sweep):
+            _draw_legend(figure, axes, bottom_in - _FOOT_IN)
+        top_in -= _height_in(sweep)
     add_caption(figure, caption)
     return figure
+
+
+def _draw_legend(figure: Figure, axes: Axes, top_in: float) -> None:
+    corner = 0.1 / COLUMN_IN, top_in / figure.get_figheight()
+    look: dict[str, Any] = {"frameon": False, "fontsize": SMALL_PT, "borderpad": 0, "borderaxespad": 0}
+    axes.legend(loc="upper left", bbox_to_anchor=corner, bbox_transform=figure.transFigure, handlelength=1.6, **look)
 
 
 def _longest(lines: tuple[Line, ...]) -> tuple[Line, ...]:
@@ -142,12 +162,25 @@ def _longest(lines: tuple[Line, ...]) -> tuple[Line, ...]:
     return tuple(line for i, line in enumerate(lines) if i in by_length[:_MOST_LINES])
 
 
+def _title(sweep: Sweep) -> str:
+    return textwrap.fill(f"{sweep.scheme}: {', '.join(sweep.task)}", _TITLE_CHARACTERS)
+
+
+def _told(line: Line) -> str:
+    return textwrap.fill(line.label, _LEGEND_CHARACTERS)
+
+
+def _head_in(sweep: Sweep) -> float:
+    return _HEAD_IN + _TITLE_LINE_IN * _title(sweep).count("\n")
+
+
 def _legend_in(sweep: Sweep) -> float:
-    return _LEGEND_LINE_IN * len(sweep.lines) + 0.1 if len(sweep.lines) > 1 else 0.0
+    n_lines = sum(_told(line).count("\n") + 1 for line in sweep.lines)
+    return _LEGEND_LINE_IN * n_lines + 0.1 if len(sweep.lines) > 1 else 0.0
 
 
 def _height_in(sweep: Sweep) -> float:
-    return _PANEL_IN + 1.0 + _legend_in(sweep)
+    return _head_in(sweep) + _PANEL_IN + _FOOT_IN + _legend_in(sweep) + _BETWEEN_IN
 
 
 def _lines(members: Sequence[tuple[Group, Mapping[str, Any]]], option: str) -> tuple[Line, ...]:
@@ -174,13 +207,13 @@ def _draw(axes: Axes, sweep: Sweep, column: str, plaintext: float | None) -> Non
         values = [group.median(column) or 0.0 for _, group in line.points]
         # Where lines coincide, the first ones show as rings around the last.
         size = 5 + 1.5 * min(3, len(sweep.lines) - 1 - i)
-        axes.plot([number for number, _ in line.points], values, label=line.label, markersize=size, **style)
+        axes.plot([number for number, _ in line.points], values, label=_told(line), markersize=size, **style)
     if plaintext is not None:
         axes.axhline(plaintext, color=GREY, linestyle="--", linewidth=1)
-    if max(numbers) / min(numbers) >= _LOG_FROM:
+    is_log = max(numbers) / min(numbers) >= _LOG_FROM
+    if is_log:
         axes.set_xscale("log")
-    if len(set(numbers)) <= _MOST_TICKS:
-        axes.set_xticks(sorted(set(numbers)), minor=False)
+    axes.set_xticks(_ticks(numbers, is_log), minor=False)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: units.number(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     if column == _ACCURACY:
@@ -191,8 +224,23 @@ def _draw(axes: Axes, sweep: Sweep, column: str, plaintext: float | None) -> Non
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: units.number(value)))
         axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(sweep.option)
-    axes.set_title(f"{sweep.scheme}: {', '.join(sweep.task)}")
     axes.grid(axis="y", color=GREY, alpha=0.25)
+
+
+def _ticks(numbers: Sequence[float], is_log: bool) -> list[float]:
+    """Those that were measured, without what would touch its left neighbour."""
+    ordered = sorted(set(numbers))
+    places = [math.log(number) if is_log else number for number in ordered]
+    scale_in = 0.9 * _PANEL_WIDTH_IN / (places[-1] - places[0])
+    ticks: list[float] = []
+    free_from_in = -math.inf
+    for number, place in zip(ordered, places, strict=True):
+        half_in = _TICK_CHARACTER_IN * len(units.number(number)) / 2
+        at_in = scale_in * (place - places[0])
+        if at_in - half_in >= free_from_in:
+            ticks.append(number)
+            free_from_in = at_in + half_in + _TICK_CHARACTER_IN
+    return ticks
 
 
 def _plaintext(groups: Sequence[Group], sweep: Sweep) -> float | None:

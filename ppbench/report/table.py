@@ -1,77 +1,55 @@
-"""The main results as text that is readable in a terminal and is a table in Markdown."""
+"""A table, described once: its columns, its rows, and what is to be said of them; and how it reads as Markdown."""
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Sequence
 
-from ppbench import units
-from ppbench.records import JobRecord
-from ppbench.report.groups import Group, by_dataset, dataset_title, grouped
-
-_HEADER: tuple[str, ...] = (
-    "scheme",
-    "variant",
-    "seeds",
-    "accuracy",
-    "agreement",
-    "participant CPU",
-    "coordinator CPU",
-    "up",
-    "down",
-    "setup up",
-    "setup down",
-    "rounds",
-    "participant RSS",
-)
-_N_TEXT_COLUMNS = 2
-_TRAINING = {
-    "train CPU": ("participant_train_cpu_s", units.seconds),
-    "train up": ("train_up_bytes", units.size),
-    "train down": ("train_down_bytes", units.size),
-    "train rounds": ("train_rounds", units.number),
-}
-"""Title -> column of the summary, and how it is written."""
-_THIRD_PARTY = ("third_party_bytes_per_sample", "offline_bytes_per_sample")
-_NOTE = (
-    "Medians over seeds, of medians over passes. Per sample: CPU time; up and down, TCP payload. "
-    "Third party: what it moves for a sample, online and ahead. "
-    "Per participant: setup upload and download, all of training, peak RSS. "
-    f"{units.NOT_MEASURED} stands for what was not measured."
-)
+_MARKS = re.compile(r"[|*<`]")
 
 
-def text_table(jobs: Sequence[JobRecord]) -> str:
-    """A table per data set, one row per scheme and variant; below, why jobs failed or could not run."""
-    groups = grouped(jobs)
-    parts = [_dataset_table(members) for members in by_dataset(groups)]
-    return "\n\n".join([*parts, _NOTE, *_reasons(groups)]) + "\n"
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """What a column holds."""
+
+    title: str
+    is_text: bool
+    """Words, which print may break over lines; else a number with its unit."""
+    over: str = ""
+    """A heading that it shares with its neighbours of the same one."""
 
 
-def _dataset_table(groups: Sequence[Group]) -> str:
-    """Columns for the model, the number of samples, training and a third party's bytes only where rows have them."""
-    text, numbers = list(_HEADER[:_N_TEXT_COLUMNS]), list(_HEADER[_N_TEXT_COLUMNS:])
-    rows = [_cells(group) for group in groups]
-    texts, figures = [row[:_N_TEXT_COLUMNS] for row in rows], [row[_N_TEXT_COLUMNS:] for row in rows]
-    if len({group.task for group in groups}) > 1:
-        text.append("model")
-        for row, group in zip(texts, groups, strict=True):
-            row.append(group.jobs[0].model)
-    if len({group.median("n_samples") for group in groups}) > 1:
-        numbers.insert(0, "n")
-        for row, group in zip(figures, groups, strict=True):
-            row.insert(0, units.number(group.median("n_samples")))
-    if any(group.median("n_train_samples") for group in groups):
-        numbers += _TRAINING
-        for row, group in zip(figures, groups, strict=True):
-            row += [written(group.median(column)) for column, written in _TRAINING.values()]
-    if any(group.median(column) for group in groups for column in _THIRD_PARTY):
-        numbers.append("third party")
-        for row, group in zip(figures, groups, strict=True):
-            dealt = [group.median(column) for column in _THIRD_PARTY]
-            row.append(units.size(sum(value or 0.0 for value in dealt) if any(dealt) else None))
-    whole = [[*row, *more] for row, more in zip(texts, figures, strict=True)]
-    lines = markdown_table([*text, *numbers], whole, len(text))
-    return "\n".join([f"{dataset_title(groups)}:", "", *lines])
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Cells as people read them, not yet escaped for anything."""
+
+    title: str
+    """What it shows; its caption in print."""
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    """Paragraphs that the columns are not understood without."""
+    details: tuple[str, ...] = ()
+    """Lines of Markdown on single rows: too many for print."""
+
+
+def text_columns(*titles: str, over: str = "") -> tuple[Column, ...]:
+    """Columns of words."""
+    return tuple(Column(title, is_text=True, over=over) for title in titles)
+
+
+def number_columns(*titles: str, over: str = "") -> tuple[Column, ...]:
+    """Columns of numbers."""
+    return tuple(Column(title, is_text=False, over=over) for title in titles)
+
+
+def markdown(tables: Sequence[Table]) -> str:
+    """The tables below one another, which is readable in a terminal too; what several of them say is said once."""
+    parts = ["\n".join([f"{table.title}:", "", *_lines(table)]) for table in tables]
+    parts += dict.fromkeys(note for table in tables for note in table.notes)
+    details = [line for table in tables for line in table.details]
+    return "\n\n".join([*parts, *(["\n".join(details)] if details else [])]) + "\n"
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], n_text_columns: int) -> list[str]:
@@ -90,34 +68,17 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], n_text_
     return [line(header), line(rule), *map(line, rows)]
 
 
-def _cells(group: Group) -> list[str]:
-    not_ok = sorted({job.status for job in group.jobs if job.status != "ok"})
-    return [
-        group.scheme,
-        _variant(group),
-        str(group.n_seeds),
-        units.percent(group.median("accuracy")) if group.measured else ", ".join(not_ok),
-        units.percent(group.median("agreement")),
-        units.seconds(group.median("participant_cpu_s_per_sample")),
-        units.seconds(group.median("coordinator_cpu_s_per_sample")),
-        units.size(group.median("up_bytes_per_sample")),
-        units.size(group.median("down_bytes_per_sample")),
-        units.size(group.median("setup_up_bytes")),
-        units.size(group.median("setup_down_bytes")),
-        units.number(group.median("rounds")),
-        units.size(group.median("participant_peak_rss_bytes")),
+def _lines(table: Table) -> list[str]:
+    """A heading over several columns stands before the first one's title: Markdown has none."""
+    columns = table.columns
+    before = ["", *(column.over for column in columns)]
+    header = [
+        f"{column.over}: {column.title}" if column.over not in ("", last) else column.title
+        for column, last in zip(columns, before, strict=False)
     ]
+    n_text_columns = next((i for i, column in enumerate(columns) if not column.is_text), len(columns))
+    return markdown_table(header, [[_cell(cell) for cell in row] for row in table.rows], n_text_columns)
 
 
-def _variant(group: Group) -> str:
-    return group.label.removeprefix(group.scheme).removeprefix(" (").removesuffix(")").replace("|", "\\|")
-
-
-def _reasons(groups: Sequence[Group]) -> list[str]:
-    lines = []
-    for group in groups:
-        for job in group.jobs:
-            if job.status != "ok":
-                reason = " ".join(job.reason.split())
-                lines.append(f"- {group.label}, seed {job.seed}: {job.status}: {reason}")
-    return ["\n".join(lines)] if lines else []
+def _cell(text: str) -> str:
+    return _MARKS.sub(r"\\\g<0>", " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""What the paper says in numbers or as good as, each beside what was measured (claims.csv and claims.md).
+"""What the paper says in numbers or as good as, each beside what was measured (claims.csv, and the table of it).
 
 A claim is judged by the rows of its own data set and model, where it has some, each row by itself: what is measured
 with a margin holds, or does not, with all of its interval; else the row is undecided. A claim is reproduced if all rows
@@ -18,7 +18,8 @@ import pandas as pd
 from ppbench import units
 from ppbench.records import write_file
 from ppbench.report.paper.comparison import papers_name
-from ppbench.report.table import markdown_table
+from ppbench.report.table import Table, text_columns
+from ppbench.report.table_files import write_table
 from ppbench.taxonomy.rows import TaxonomyRow
 from ppbench.taxonomy.table import times
 from ppbench.taxonomy.thresholds import Thresholds
@@ -147,28 +148,30 @@ def claims(rows: Sequence[TaxonomyRow], thresholds: Thresholds) -> list[Claim]:
 
 
 def write_claims(rows: Sequence[TaxonomyRow], thresholds: Thresholds, results_dir: Path) -> list[Path]:
-    """Write claims.csv and claims.md; returns their paths, none if there are no rows."""
+    """Write all of it; returns the paths, none if there are no rows."""
     if not rows:
         return []
     found = claims(rows, thresholds)
-    paths = [results_dir / "claims.csv", results_dir / "claims.md"]
-    table = pd.DataFrame([dataclasses.asdict(claim) for claim in found])
-    write_file(paths[0], table.to_csv(index=False).encode())
-    write_file(paths[1], _markdown(found).encode())
-    return paths
+    path = results_dir / "claims.csv"
+    write_file(path, pd.DataFrame([dataclasses.asdict(claim) for claim in found]).to_csv(index=False).encode())
+    return [path, *write_table("claims", [_table(found)], results_dir)]
 
 
-def _markdown(found: Sequence[Claim]) -> str:
-    header = ("", "claim", "where", "paper", "data set", "model", "verdict")
-    cells = [
-        [str(i), claim.claim, claim.where, claim.paper, claim.dataset, claim.model, claim.verdict]
-        for i, claim in enumerate(found, 1)
-    ]
-    lines = markdown_table(header, cells, len(header))
-    lines += ["", "Why it is undecided, or for which alone it holds:", ""]
-    lines += [f"{i}. {claim.reason}" for i, claim in enumerate(found, 1) if claim.reason]
-    lines += ["", "Measured (data set with model; n: samples):", ""]
-    return "\n".join([*lines, *(f"{i}. {claim.measured}" for i, claim in enumerate(found, 1))]) + "\n"
+def _table(found: Sequence[Claim]) -> Table:
+    return Table(
+        "What the paper claims, and whether it was reproduced",
+        text_columns("", "claim", "where", "paper", "data set", "model", "verdict", "reason"),
+        tuple(
+            (str(i), claim.claim, claim.where, claim.paper, claim.dataset, claim.model, claim.verdict, claim.reason)
+            for i, claim in enumerate(found, 1)
+        ),
+        notes=("reason: why it is undecided, or for which rows alone it holds.",),
+        details=(
+            "Measured (data set with model; n: samples):",
+            "",
+            *(f"{i}. {claim.measured}" for i, claim in enumerate(found, 1)),
+        ),
+    )
 
 
 def _millions(rows: Sequence[TaxonomyRow]) -> Claim:

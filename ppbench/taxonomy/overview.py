@@ -1,4 +1,4 @@
-"""overview.md: what each scheme costs and how well it answers, on one screen, with its labels beside the paper's."""
+"""The overview: what each scheme costs and how well it answers, on one screen, with its labels beside the paper's."""
 
 from __future__ import annotations
 
@@ -6,38 +6,33 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ppbench import units
-from ppbench.records import write_file
 from ppbench.report.groups import Group
 from ppbench.report.origin import origin
-from ppbench.report.table import markdown_table
+from ppbench.report.table import Table, number_columns, text_columns
+from ppbench.report.table_files import write_table
 from ppbench.taxonomy.labels import REFERENCE_BYTES, CommunicationLabel, ComputationLabel
 from ppbench.taxonomy.rows import TaxonomyRow
 from ppbench.taxonomy.tasks import with_tasks
 from ppbench.taxonomy.thresholds import Thresholds
 
-_HEADER = (
-    "scheme",
-    "n",
-    "accuracy",
-    "agreement",
-    "participant CPU",
-    "up",
-    "down",
-    "setup",
-    "rounds",
-    "computation",
-    "communication",
+_COLUMNS = (
+    *text_columns("scheme"),
+    *number_columns("n", "accuracy", "agreement", "participant CPU", "up", "down", "setup", "rounds"),
+    *text_columns("computation", "communication"),
 )
 
 
 def write_overview(rows: Sequence[TaxonomyRow], thresholds: Thresholds, results_dir: Path) -> list[Path]:
-    """Write the table of one results folder; returns its path."""
-    path = results_dir / "overview.md"
-    header, cells = with_tasks(rows, _HEADER, [_cells(row) for row in rows])
-    lines = markdown_table(header, cells, 1 + len(header) - len(_HEADER))
+    """Write the table of one results folder; returns its paths."""
+    columns, cells = with_tasks(rows, _COLUMNS, [_cells(row) for row in rows])
     made = origin(job for row in rows for job in row.group.jobs)
-    write_file(path, "\n".join([*lines, "", _note(thresholds), "", made, ""]).encode())
-    return [path]
+    table = Table(
+        "What each scheme costs, how well it answers, and what it is to be called",
+        columns,
+        cells,
+        notes=(_note(thresholds), made),
+    )
+    return write_table("overview", [table], results_dir)
 
 
 def _note(thresholds: Thresholds) -> str:
@@ -52,7 +47,7 @@ def _note(thresholds: Thresholds) -> str:
 def _cells(row: TaxonomyRow) -> list[str]:
     group = row.group
     return [
-        row.name.replace("|", "\\|"),
+        row.name,
         units.number(group.median("n_samples")) if group.measured else row.job.status,
         units.percent(group.median("accuracy")),
         units.percent(group.median("agreement")),

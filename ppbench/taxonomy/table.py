@@ -1,4 +1,4 @@
-"""taxonomy.csv and taxonomy.md: measured labels beside the paper's, how firm they are, and why they differ."""
+"""taxonomy.csv, and the table of it: measured labels beside the paper's, how firm they are, and why they differ."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pandas as pd
 from ppbench import units
 from ppbench.modelled.devices import Device
 from ppbench.records import write_file
-from ppbench.report.table import markdown_table
+from ppbench.report.table import Column, Table, number_columns, text_columns
+from ppbench.report.table_files import write_table
 from ppbench.taxonomy.labels import (
     REFERENCE_BYTES,
     CommunicationLabel,
@@ -23,35 +24,18 @@ from ppbench.taxonomy.rows import TaxonomyRow
 from ppbench.taxonomy.tasks import with_tasks
 from ppbench.taxonomy.thresholds import Thresholds
 
-_EXPANSION = "x reference"
-_NUMBERS = (
-    "n",
-    "computation: paper",
-    "measured",
-    "device",
-    "x projection",
-    "x inference",
-    "communication: paper",
-    "measured",
-    "rounds",
-    _EXPANSION,
-    "with setup over 100",
-    "agreement",
-)
 _AGREEMENT = {True: "yes", False: "no", None: units.NOT_MEASURED}
 
 
 def write_taxonomy(
     rows: Sequence[TaxonomyRow], thresholds: Thresholds, device: Device, results_dir: Path
 ) -> list[Path]:
-    """Write both tables; returns their paths, none if there are no rows."""
+    """Write all of it; returns the paths, none if there are no rows."""
     if not rows:
         return []
-    paths = [results_dir / "taxonomy.csv", results_dir / "taxonomy.md"]
-    table = pd.DataFrame([_record(row, thresholds) for row in rows])
-    write_file(paths[0], table.to_csv(index=False).encode())
-    write_file(paths[1], _markdown(rows, thresholds, device).encode())
-    return paths
+    path = results_dir / "taxonomy.csv"
+    write_file(path, pd.DataFrame([_record(row, thresholds) for row in rows]).to_csv(index=False).encode())
+    return [path, *write_table("taxonomy", [_table(rows, thresholds, device)], results_dir)]
 
 
 def agreement(row: TaxonomyRow) -> str:
@@ -108,11 +92,27 @@ def _record(row: TaxonomyRow, thresholds: Thresholds) -> dict[str, Any]:
     }
 
 
-def _markdown(rows: Sequence[TaxonomyRow], thresholds: Thresholds, device: Device) -> str:
-    numbers = [f"x {thresholds.reference}" if column == _EXPANSION else column for column in _NUMBERS]
-    header, cells = with_tasks(rows, ["scheme", *numbers], [_cells(row) for row in rows])
-    lines = markdown_table(header, cells, len(header) - len(_NUMBERS))
-    return "\n".join([*lines, "", _notes(rows, thresholds, device), "", *_differences(rows)]) + "\n"
+def _table(rows: Sequence[TaxonomyRow], thresholds: Thresholds, device: Device) -> Table:
+    columns, cells = with_tasks(rows, _columns(thresholds), [_cells(row) for row in rows])
+    return Table(
+        "Measured labels of computation and communication beside the paper's",
+        columns,
+        cells,
+        notes=_notes(rows, thresholds, device),
+        details=tuple(_differences(rows)),
+    )
+
+
+def _columns(thresholds: Thresholds) -> tuple[Column, ...]:
+    return (
+        *text_columns("scheme"),
+        *number_columns("n"),
+        *text_columns("paper", "measured", over="computation"),
+        *number_columns("device", "x projection", "x inference", over="computation"),
+        *text_columns("paper", "measured", over="communication"),
+        *number_columns("rounds", f"x {thresholds.reference}", "with setup over 100", over="communication"),
+        *text_columns("agreement"),
+    )
 
 
 def _cells(row: TaxonomyRow) -> list[str]:
@@ -120,7 +120,7 @@ def _cells(row: TaxonomyRow) -> list[str]:
     n_samples = row.group.median("n_samples")
     with_setup = overhead.amortised_expansion(100)
     return [
-        row.name.replace("|", "\\|"),
+        row.name,
         units.number(n_samples) if row.group.measured else row.job.status,
         (row.card.computation if row.card else None) or units.NOT_MEASURED,
         _marked(row.computation),
@@ -150,8 +150,10 @@ def _marked(label: ComputationLabel | CommunicationLabel | None) -> str:
     return label.text if label.firm else f"{label.text} ~ {'/'.join(label.alternatives)}"
 
 
-def _notes(rows: Sequence[TaxonomyRow], thresholds: Thresholds, device: Device) -> str:
-    notes = [
+def _notes(rows: Sequence[TaxonomyRow], thresholds: Thresholds, device: Device) -> tuple[str, ...]:
+    agreeing = [value for row in rows for value in (row.computation_agrees, row.communication_agrees)]
+    known = [value for value in agreeing if value is not None]
+    return (
         f"device: modelled seconds per sample on a {device.title}. x projection, x inference: measured CPU time over "
         "that of a random projection of the same data and of the row's own model, each where it is cheapest. "
         f"{_reference_note(thresholds)} With setup over 100: the "
@@ -163,11 +165,8 @@ def _notes(rows: Sequence[TaxonomyRow], thresholds: Thresholds, device: Device) 
         "(communication). (memory): too large for the device, whatever its time. "
         f"Thresholds and their reasons: {thresholds.where}. {units.NOT_MEASURED} stands for what was not measured, or "
         "for a label that the paper does not give.",
-    ]
-    agreeing = [value for row in rows for value in (row.computation_agrees, row.communication_agrees)]
-    known = [value for value in agreeing if value is not None]
-    notes.append(f"{sum(known)} of {len(known)} labels are the paper's.")
-    return "\n\n".join(notes)
+        f"{sum(known)} of {len(known)} labels are the paper's.",
+    )
 
 
 def _reference_note(thresholds: Thresholds) -> str:

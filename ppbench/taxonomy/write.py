@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ppbench.modelled.devices import load_device
 from ppbench.report.groups import Group
-from ppbench.report.style import write_picture
+from ppbench.report.style import FIGURES, write_picture
 from ppbench.taxonomy.claims import write_claims
 from ppbench.taxonomy.energy import taxonomy_energy
 from ppbench.taxonomy.links import link_panels
@@ -19,7 +19,7 @@ from ppbench.taxonomy.thresholds import Thresholds, load_thresholds
 from ppbench.taxonomy.tree import taxonomy_tree
 
 
-def write_taxonomy_report(groups: Sequence[Group], results_dir: Path) -> list[Path]:
+def write_taxonomy_report(groups: Sequence[Group], results_dir: Path, pdf: bool = True) -> list[Path]:
     """Write all of it and return the paths; nothing unless some scheme beside the baselines can be labelled.
 
     For that its job must be calibrated (`measure.calibrate`), and where bytes are set against plaintext's, plaintext be
@@ -31,13 +31,14 @@ def write_taxonomy_report(groups: Sequence[Group], results_dir: Path) -> list[Pa
     if not any(_is_labelled(row, thresholds) for row in rows):
         return []
     panels = link_panels(rows)
+    figures = results_dir / FIGURES
     return [
         *write_overview(rows, thresholds, results_dir),
         *write_taxonomy(rows, thresholds, device, results_dir),
         *write_claims(rows, thresholds, results_dir),
-        *write_picture(lambda: taxonomy_tree(rows, thresholds, device), results_dir, "figure1"),
-        *write_picture(lambda: taxonomy_plane(rows, panels, thresholds, device), results_dir, "taxonomy_plane"),
-        *write_picture(lambda: taxonomy_energy(rows, panels, device), results_dir, "taxonomy_energy"),
+        *write_picture(lambda: taxonomy_tree(rows, thresholds, device), figures, "figure1", pdf),
+        *write_picture(lambda: taxonomy_plane(rows, panels, thresholds, device), figures, "taxonomy_plane", pdf),
+        *write_picture(lambda: taxonomy_energy(rows, panels, device), figures, "taxonomy_energy", pdf),
     ]
 
 

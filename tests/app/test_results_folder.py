@@ -308,8 +308,8 @@ def test_many_variants_are_a_page_and_name_the_best_the_worst_and_the_baselines(
         records.write(tmp_path, job.model_copy(update=fields))
     assert main(["report", str(tmp_path)]) == 0
     for name in ("accuracy_vs_bytes", "compute_per_party"):
-        assert imread(tmp_path / f"{name}.png").shape[0] <= 200 * PAGE_IN
-        tree = ElementTree.parse(tmp_path / f"{name}.svg")
+        assert imread(tmp_path / f"figures/{name}.png").shape[0] <= 200 * PAGE_IN
+        tree = ElementTree.parse(tmp_path / f"figures/{name}.svg")
         texts = " ".join("".join(node.itertext()) for node in tree.iter("{http://www.w3.org/2000/svg}text"))
         assert "plaintext" in texts
         assert "theirs (pool=1)" in texts

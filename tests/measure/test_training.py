@@ -15,9 +15,9 @@ from matplotlib.image import imread
 
 from ppbench.app.report import write_report
 from ppbench.records import JobRecord, tidy
+from ppbench.report.costs import text_table
 from ppbench.report.groups import grouped
 from ppbench.report.summary import summary
-from ppbench.report.table import text_table
 from ppbench.report.training_curves import training_curves
 from ppbench.scheme import COORDINATOR, Role
 from ppbench.testing import check_scheme
@@ -125,12 +125,12 @@ def test_rounds_are_in_no_figure_of_the_whole_stage(chosen: JobRecord) -> None:
 
 
 def test_the_report_draws_training_round_by_round(folder: Path, chosen: JobRecord) -> None:
-    assert folder / "training_curves.png" in write_report(folder)
-    image = imread(folder / "training_curves.png")
-    assert image.shape[1] == 1400
+    assert folder / "figures/training_curves.png" in write_report(folder)
+    image = imread(folder / "figures/training_curves.png")
+    assert image.shape[1] == 1432
     edges = [image[0], image[-1], image[:, 0], image[:, -1]]
     assert all(np.allclose(edge, 1) for edge in edges), "something is cut off at an edge"
-    text = (folder / "training_curves.svg").read_text()
+    text = (folder / "figures/training_curves.svg").read_text()
     for told in ("training round", "accuracy", "upload so far", "CPU time so far", chosen.scheme):
         assert told in text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -17,11 +18,11 @@ from ppbench import records, store, units
 from ppbench.app import config
 from ppbench.app.report import write_report
 from ppbench.records import RECORD_COLUMNS, JobRecord
+from ppbench.report.costs import text_table
 from ppbench.report.groups import grouped
 from ppbench.report.paper.comparison import paper_comparison
 from ppbench.report.summary import COLUMNS
 from ppbench.report.sweeps import sweeps
-from ppbench.report.table import text_table
 from tests.helpers.measured import report_of
 from tests.helpers.paths import FIXTURES
 
@@ -43,22 +44,20 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return report_of(tmp_path_factory.mktemp("results"), *([*TASK, *line] for line in lines))
 
 
-def test_report_writes_tables_and_pictures(results: Path) -> None:
-    tables = {
-        "summary.csv",
-        "records.csv",
-        "modelled.csv",
-        "taxonomy.csv",
-        "overview.md",
-        "taxonomy.md",
-        "claims.csv",
-        "claims.md",
-        "report.html",
-    }
+@pytest.fixture(scope="session")
+def written(results: Path) -> list[Path]:
+    """What its report is made of."""
+    folders = (results, results / "tables", results / "figures")
+    return [path for folder in folders for path in folder.iterdir() if path.is_file()]
+
+
+def test_report_writes_tables_and_pictures(results: Path, written: list[Path]) -> None:
+    data = {"summary.csv", "records.csv", "modelled.csv", "taxonomy.csv", "claims.csv", "report.html"}
+    tables = ("costs", "overview", "taxonomy", "claims")
     pictures = (*PICTURES, "figure1", "taxonomy_plane", "taxonomy_energy")
-    expected = tables | {f"{name}.{kind}" for name in pictures for kind in ("png", "svg")}
-    written = write_report(results)
-    assert {path.name for path in written} == expected
+    expected = data | {f"tables/{name}.{kind}" for name in tables for kind in ("md", "tex")}
+    expected |= {f"figures/{name}.{kind}" for name in pictures for kind in ("png", "svg", "pdf")}
+    assert {str(path.relative_to(results)) for path in written} == expected
     assert all(path.stat().st_size > 0 for path in written)
 
 
@@ -90,9 +89,9 @@ def test_records_table_has_every_value_once(results: Path) -> None:
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_picture_is_one_and_fills_a_page_width(results: Path, name: str) -> None:
-    image = imread(results / f"{name}.png")
+    image = imread(results / f"figures/{name}.png")
     height, width = image.shape[:2]
-    assert width == 1400
+    assert width == 1432
     assert 300 < height < 2000
     edges = [image[0], image[-1], image[:, 0], image[:, -1]]
     assert all(np.allclose(edge, 1) for edge in edges), "something is cut off at an edge"
@@ -111,18 +110,51 @@ def test_picture_is_one_and_fills_a_page_width(results: Path, name: str) -> None
     ],
 )
 def test_svg_holds_its_labels_as_text(results: Path, name: str, texts: list[str]) -> None:
-    assert set(texts) <= _texts(results / f"{name}.svg")
+    assert set(texts) <= _texts(results / f"figures/{name}.svg")
+
+
+def test_pictures_are_for_a_journal(written: list[Path]) -> None:
+    """As wide as one column or two, no letter smaller than 7 pt, and fonts in a form that journals take."""
+    for svg in [path for path in written if path.suffix == ".svg"]:
+        text = svg.read_text()
+        assert re.search(r'<svg [^>]*width="(252|515.52)pt"', text), svg
+        assert min(float(size) for size in re.findall(r"font(?:-size)?: (?:bold |700 )?([\d.]+)px", text)) >= 7, svg
+        pdf = svg.with_suffix(".pdf").read_bytes()
+        assert b"/FontFile2" in pdf
+        assert b"/Type3" not in pdf
+        assert b"Date" not in pdf
 
 
 def test_pictures_say_what_failed(results: Path) -> None:
     for name in ("accuracy_vs_bytes", "compute_per_party"):
-        caption = " ".join(_texts(results / f"{name}.svg"))
+        caption = " ".join(_texts(results / f"figures/{name}.svg"))
         assert "obfnet (encoding=float16)" in caption.replace("\n", " ")
 
 
-def test_report_is_the_same_every_time(results: Path) -> None:
-    before = {path: path.read_bytes() for path in write_report(results)}
+def test_report_is_the_same_every_time(results: Path, written: list[Path]) -> None:
+    before = {path: path.read_bytes() for path in written}
     assert {path: path.read_bytes() for path in write_report(results)} == before
+
+
+def test_what_an_older_version_wrote_elsewhere_is_not_left_beside_what_is_new(
+    results: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only what has been replaced, and none of a user's own files."""
+    for job in store.read_all(results):
+        if job.scheme == "local":
+            records.write(tmp_path, job)
+    old = ("accuracy_vs_bytes.svg", "compute_per_party.png")
+    kept = ("figure3.png", "overview.md", "costs.md", "mine.png")
+    for name in (*old, *kept):
+        (tmp_path / name).touch()
+    (tmp_path / "compute_per_party.svg").mkdir()
+    write_report(tmp_path)
+    assert [line for line in caplog.messages if all(name in line for name in old)]
+    assert not [name for name in old if (tmp_path / name).exists()]
+    assert all((tmp_path / name).exists() for name in (*kept, "compute_per_party.svg"))
+    caplog.clear()
+    write_report(tmp_path)
+    assert not caplog.messages
 
 
 def test_pictures_need_their_data(results: Path, tmp_path: Path) -> None:
@@ -192,11 +224,11 @@ def test_paper_comparison_is_written_beside_the_tables(results: Path, tmp_path: 
     for job in store.read_all(results):
         records.write(tmp_path, _on_mnist(job))
     written = {path.name for path in write_report(tmp_path)}
-    assert {"paper_comparison.csv", "paper_comparison.md"} <= written
+    assert {"paper_comparison.csv", "paper_comparison.md", "paper_comparison.tex"} <= written
     table = pd.read_csv(tmp_path / "paper_comparison.csv")
     # Without views nobody counted parameters.
     assert table[table.quantity.str.endswith("parameters")].measured.isna().all()
-    lines = (tmp_path / "paper_comparison.md").read_text().splitlines()
+    lines = (tmp_path / "tables/paper_comparison.md").read_text().splitlines()
     assert len({len(line) for line in lines if line.startswith("|")}) == 1
 
 
@@ -257,9 +289,14 @@ def test_a_sweep_is_drawn_against_the_option_it_varies(tmp_path: Path) -> None:
     assert (sweep.scheme, sweep.option) == ("obfnet", "scheme.raw_fraction")
     (line,) = sweep.lines
     assert [number for number, _ in line.points] == [0.25, 0.5, 1.0]
-    assert imread(tmp_path / "accuracy_vs_options.png").shape[1] == 1400
+    assert imread(tmp_path / "figures/accuracy_vs_options.png").shape[1] == 700, "one column of a journal"
+    assert not list(tmp_path.glob("figures/*.pdf"))
+    old = tmp_path / "figures/accuracy_vs_options.pdf"
+    old.touch()
+    ppbench.run("scheme=obfnet", "scheme.raw_fraction=0.25", "scheme.epochs=1", *TASK, results_dir=tmp_path)
+    assert old.read_bytes().startswith(b"%PDF"), "it would be older than its picture"
 
 
 def test_nothing_that_was_not_swept_is_drawn_against_an_option(results: Path) -> None:
     assert sweeps(grouped(store.read_all(results)), "accuracy") == []
-    assert not (results / "accuracy_vs_options.png").exists()
+    assert not (results / "figures/accuracy_vs_options.png").exists()

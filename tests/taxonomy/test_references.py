@@ -113,8 +113,8 @@ def test_table_and_file_say_what_the_reference_is(
     rows = list(rows_of([*jobs["digits"], *calibrated()], thresholds).values())
     write_taxonomy(rows, thresholds, DEVICE, tmp_path)
     write_overview(rows, thresholds, tmp_path)
-    text = (tmp_path / "taxonomy.md").read_text()
-    assert f"| {column} |" in " ".join(text.splitlines()[0].split())
+    text = (tmp_path / "tables/taxonomy.md").read_text()
+    assert f"| {column} |" in " ".join(text.splitlines()[2].split())
     assert f"{column}: bytes up" in text
     table = pd.read_csv(tmp_path / "taxonomy.csv").set_index("name")
     projection = table.loc[PROJECTION]
@@ -122,7 +122,7 @@ def test_table_and_file_say_what_the_reference_is(
     assert projection.expansion == projection[f"times_{thresholds.reference}"]
     assert projection.expansion == pytest.approx(projection.up_bytes_per_sample / projection.reference_bytes_per_sample)
     told = {"plaintext": "plaintext's bytes", "information": "the bytes that zlib 6 makes of the samples"}
-    assert told[thresholds.reference] in (tmp_path / "overview.md").read_text()
+    assert told[thresholds.reference] in (tmp_path / "tables/overview.md").read_text()
 
 
 def test_information_is_unknown_of_results_from_before_it_was_recorded(
@@ -135,7 +135,7 @@ def test_information_is_unknown_of_results_from_before_it_was_recorded(
     assert table.communication_measured.isna().all()
     assert table.computation_measured.notna().all()
     unknown = "no label of communication: the bytes that zlib 6 makes of the samples are unknown"
-    assert unknown in (tmp_path / "taxonomy.md").read_text()
+    assert unknown in (tmp_path / "tables/taxonomy.md").read_text()
 
 
 def test_x_inference_is_that_of_the_rows_own_model() -> None:
@@ -170,7 +170,7 @@ def test_rows_of_several_data_sets_and_models_are_told_apart(tmp_path: Path) -> 
     write_taxonomy(rows, PLAINTEXT, DEVICE, tmp_path)
     write_overview(rows, PLAINTEXT, tmp_path)
     for name in ("taxonomy.md", "overview.md"):
-        header, _, *lines = (tmp_path / name).read_text().splitlines()
+        _, _, header, _, *lines = (tmp_path / "tables" / name).read_text().splitlines()
         assert [cell.strip() for cell in header.split("|")[1:4]] == ["scheme", "data set", "model"]
         tasks = {tuple(cell.strip() for cell in line.split("|")[2:4]) for line in lines if line.startswith("|")}
         assert tasks == {("mnist", "lenet"), SQUARE, ("digits", "mlp")}
@@ -194,7 +194,7 @@ def test_no_two_groups_have_a_name_whatever_tells_them_apart() -> None:
 def test_a_table_over_one_data_set_and_model_has_no_column_for_them(tmp_path: Path) -> None:
     rows = list(rows_of([measured("local"), measured("additive_noise")]).values())
     write_taxonomy(rows, PLAINTEXT, DEVICE, tmp_path)
-    header = (tmp_path / "taxonomy.md").read_text().splitlines()[0]
+    header = (tmp_path / "tables/taxonomy.md").read_text().splitlines()[2]
     assert [cell.strip() for cell in header.split("|")[1:3]] == ["scheme", "n"]
 
 
@@ -204,7 +204,7 @@ def test_only_labels_that_the_paper_gives_are_counted(tmp_path: Path) -> None:
     rows = list(rows_of([measured("local"), measured("additive_noise"), measured("plaintext")]).values())
     write_taxonomy(rows, PLAINTEXT, DEVICE, tmp_path)
     # Noise: low and swelling, against low and retention; local: medium; plaintext: none.
-    assert "2 of 3 labels are the paper's." in (tmp_path / "taxonomy.md").read_text()
+    assert "2 of 3 labels are the paper's." in (tmp_path / "tables/taxonomy.md").read_text()
 
 
 def test_examples_of_schemes_that_the_paper_does_not_have_claim_none_of_its_labels(

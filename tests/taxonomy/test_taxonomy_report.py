@@ -24,7 +24,7 @@ from tests.helpers.measured import report_of
 
 TASK = ("dataset=digits", "model=mlp", "task.n_samples=100", "measure.repetitions=1")
 PICTURES = ("figure1", "taxonomy_plane", "taxonomy_energy")
-TABLES = ("taxonomy.csv", "taxonomy.md", "claims.csv", "claims.md")
+TABLES = ("taxonomy.csv", "claims.csv", "tables/overview.tex", "tables/taxonomy.md", "tables/claims.tex")
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +107,7 @@ def test_what_the_paper_says_stands_beside_it(results: Path, rows: Rows) -> None
     assert rows["barni"]["computation_paper"] == "high"
     assert rows["barni"]["communication_paper"] == "iterative"
     assert rows["plaintext"]["computation_paper"] is None
-    text = (results / "taxonomy.md").read_text()
+    text = (results / "tables/taxonomy.md").read_text()
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len(lines) == len(rows) + 2
     assert len({len(line) for line in lines}) == 1
@@ -130,8 +130,8 @@ def test_claims_are_rows_with_a_verdict(results: Path) -> None:
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_picture_is_a_page_wide_and_nothing_is_cut_off(results: Path, name: str) -> None:
-    image = imread(results / f"{name}.png")
-    assert image.shape[1] == 1400
+    image = imread(results / f"figures/{name}.png")
+    assert image.shape[1] == 1432
     edges = [image[0], image[-1], image[:, 0], image[:, -1]]
     assert all(np.allclose(edge, 1) for edge in edges), "something is cut off at an edge"
 
@@ -145,7 +145,7 @@ def test_picture_is_a_page_wide_and_nothing_is_cut_off(results: Path, name: str)
     ],
 )
 def test_svg_holds_its_labels_as_text(results: Path, name: str, texts: set[str]) -> None:
-    tree = ElementTree.parse(results / f"{name}.svg")
+    tree = ElementTree.parse(results / f"figures/{name}.svg")
     assert texts <= {"".join(element.itertext()).strip() for element in tree.iter() if element.tag.endswith("text")}
 
 

@@ -15,9 +15,9 @@ from ppbench.measure.scoring import calibration
 from ppbench.modelled.devices import load_device
 from ppbench.modelled.link_cost import FEASIBLE_ONCE_S, link_cost, load_link, once_cost
 from ppbench.records import JobRecord, Record
+from ppbench.report.costs import text_table
 from ppbench.report.groups import grouped
 from ppbench.report.modelled_table import write_modelled
-from ppbench.report.table import text_table
 from ppbench.scheme import PARTICIPANT
 from ppbench.taxonomy.links import link_panels
 from ppbench.taxonomy.rows import TaxonomyRow, taxonomy_rows

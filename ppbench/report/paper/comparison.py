@@ -13,7 +13,8 @@ from ppbench import bundle
 from ppbench.party import participant_name
 from ppbench.records import JobRecord, write_file
 from ppbench.report.groups import Group
-from ppbench.report.table import markdown_table
+from ppbench.report.table import Table, number_columns, text_columns
+from ppbench.report.table_files import write_table
 from ppbench.scheme import COORDINATOR
 from ppbench.units import NOT_MEASURED
 
@@ -62,19 +63,25 @@ def paper_comparison(groups: Sequence[Group], results_dir: Path) -> pd.DataFrame
 
 
 def write_paper_comparison(groups: Sequence[Group], results_dir: Path) -> list[Path]:
-    """Write paper_comparison.csv and .md if the groups allow it; returns the paths written."""
-    table = paper_comparison(groups, results_dir)
-    if table.empty:
+    """Write paper_comparison.csv, and the table of it, if the groups allow it; returns the paths written."""
+    comparison = paper_comparison(groups, results_dir)
+    if comparison.empty:
         return []
-    paths = [results_dir / "paper_comparison.csv", results_dir / "paper_comparison.md"]
-    write_file(paths[0], table.to_csv(index=False).encode())
-    rows = [
-        [_text(row[column], "1" if column == "n" else row["unit"]) for column in COLUMNS]
-        for row in table.to_dict("records")
-    ]
-    lines = markdown_table(COLUMNS, rows, n_text_columns=2)
-    write_file(paths[1], "\n".join([*lines, "", _NOTES, ""]).encode())
-    return paths
+    path = results_dir / "paper_comparison.csv"
+    write_file(path, comparison.to_csv(index=False).encode())
+    return [path, *write_table("paper_comparison", [_table(comparison)], results_dir)]
+
+
+def _table(comparison: pd.DataFrame) -> Table:
+    return Table(
+        "The paper's figures, and what was measured",
+        (*text_columns(*COLUMNS[:2]), *number_columns(*COLUMNS[2:])),
+        tuple(
+            tuple(_text(row[column], "1" if column == "n" else row["unit"]) for column in COLUMNS)
+            for row in comparison.to_dict("records")
+        ),
+        notes=(_NOTES,),
+    )
 
 
 def papers_name(job: JobRecord) -> str | None:
