@@ -102,6 +102,8 @@ class Composed:
     """Whether an experiment, or `hydra.mode`, says that there may be several."""
     sweeper: str
     """Hydra's choice of who expands the jobs."""
+    launcher: str
+    """Hydra's choice of who runs them, if there may be several."""
 
 
 def compose_all(
@@ -127,7 +129,8 @@ def compose_all(
             if not lines:
                 raise ConfigError(f"no job is asked for: nothing that there is fits {' '.join(overrides)}")
             jobs = [compose(name, line) for line in lines]
-            return Composed(jobs, hydra.mode == RunMode.MULTIRUN, hydra.runtime.choices["hydra/sweeper"])
+            choices = hydra.runtime.choices
+            return Composed(jobs, hydra.mode == RunMode.MULTIRUN, choices["hydra/sweeper"], choices["hydra/launcher"])
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(" ".join(str(error).split())) from error
 

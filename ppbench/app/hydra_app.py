@@ -28,6 +28,8 @@ from ppbench.store import read_all
 
 _OTHER_WORK = ("help", "hydra_help", "cfg", "info", "shell_completion")
 """Flags of Hydra's that ask for something else than jobs."""
+_IN_THIS_PROCESS = ("ppbench", "basic")
+"""Launchers."""
 _SWEEPERS = ("ppbench", "basic")
 
 
@@ -47,6 +49,9 @@ def run(arguments: Sequence[str]) -> int:
         flags.overrides = [*given, config.new_results_dir_override(folder)]
         try:
             return _asked(flags)
+        except PpbenchError:
+            shut_wires()
+            raise
         except SystemExit as end:  # a plugin may raise anything
             raise ConfigError(f"a plugin ends the process when it is made: {told(end)}") from end
 
@@ -93,7 +98,12 @@ def _asked(flags: argparse.Namespace) -> AskedJobs:
         raise ConfigError(f"{len(composed.jobs)} jobs are asked for: ppbench run -m sweeps")
     for one in composed.jobs:
         config.check_wires(one)
-    return AskedJobs([(config.to_job(one), config.results_dir(one), config.resume(one)) for one in composed.jobs])
+    jobs = [(config.to_job(one), config.results_dir(one), config.resume(one)) for one in composed.jobs]
+    if composed.launcher in _IN_THIS_PROCESS:
+        # What a wire lacks is found wanting before anything starts.
+        for one in composed.jobs:
+            config.open_wire_of(one)
+    return AskedJobs(jobs)
 
 
 def _through_hydra(flags: argparse.Namespace) -> None:

@@ -56,7 +56,7 @@ def participate(connect: str, token_file: Path, wait_s: float, index: int | None
                 connection.close()
             until_s = time.monotonic() + wait_s
         if time.monotonic() > until_s:
-            _say(f"no harness at {connect} for {wait_s:g} s")
+            _say(f"no harness at {connect} for {wait_s:g} s{device.doubt}")
             return 0
         time.sleep(_RETRY_S)
 
@@ -71,6 +71,8 @@ class _Device:
         self._index = index
         self._tls = ["--tls"] if tls else []
         self._encryption = None
+        self.doubt = ""
+        """What may be why the harness that answers is none."""
         if tls:
             from ppbench.wire.tls import Encryption
 
@@ -84,6 +86,7 @@ class _Device:
             return None
         except ProtocolError as error:
             if error.__cause__:  # it ended, or is busy, amid the handshake
+                self.doubt = f": who answers there breaks off; does it have remote.tls={str(bool(self._tls)).lower()}?"
                 return None
             raise ConfigError(f"{error}: is {self._token_file} a copy of the harness's token file?") from error
         keep_alive(harness.socket)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import socket
 import sys
 import time
@@ -79,7 +80,8 @@ class Door:
         try:
             self._listener = socket.create_server((self.host, port), backlog=_BACKLOG)
         except OSError as error:
-            raise ConfigError(f"remote.listen={options.listen!r} cannot be listened on: {error.strerror}") from error
+            reason = os.strerror(error.errno or 0)  # the error's own words have the address once more
+            raise ConfigError(f"remote.listen={options.listen!r} cannot be listened on: {reason}") from error
         self.port: int = self._listener.getsockname()[1]
         self.devices: list[JoinedDevice] = []
         """In the order in which they joined."""

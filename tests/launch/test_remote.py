@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import socket
 import stat
 import subprocess
 import sys
@@ -264,3 +265,42 @@ def test_a_wrong_option_is_told_before_anything_starts(
 ) -> None:
     assert cli.main(["run", "scheme=plaintext", "dataset=digits", "model=mlp", "wire=remote", override]) == 2
     assert reason in capsys.readouterr().err
+
+
+def test_a_device_says_what_may_be_wrong_with_who_answers(tmp_path: Path, bare_python: Path, marker: str) -> None:
+    make_token(tmp_path / "token")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        given = device_command(address, tmp_path / "token", "--wait-s", "0", "--tls")
+        far = launch(*Interpreter(str(bare_python)).command("ppbench.cli"), *given)
+        listener.accept()[0].close()
+        said = ended(far)
+    expected = f"no harness at {address} for 0 s: who answers there breaks off; does it have remote.tls=true?"
+    assert said[-1] == f"ppbench participant: {expected}"
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        ("remote.token_file={}", "the token file {} can be read or changed by others: chmod 600 {}"),
+        ("remote.certificate={}", "{} holds no certificate with its unencrypted key, as PEM"),
+        (
+            "remote.listen=192.0.2.1:0",
+            "'192.0.2.1:0' cannot be listened on: Cannot assign requested address\n",
+        ),
+    ],
+)
+def test_what_the_wire_lacks_is_told_before_anything_starts(
+    tmp_path: Path, option: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("nothing that would serve")
+    file.chmod(0o644 if "token" in option else 0o600)
+    token = [] if "token" in option else [f"remote.token_file={tmp_path / 'token'}"]
+    wire = ["wire=remote", "remote.listen=127.0.0.1:0", f"remote.tls={'certificate' in option}".lower(), *token]
+    given = ["scheme=plaintext", "dataset=digits", "model=mlp", *wire, option.format(file)]
+    assert cli.main(["run", *given, f"results_dir={tmp_path / 'results'}"]) == 2
+    complaint = capsys.readouterr().err
+    assert reason.format(file, file) in complaint
+    assert len(complaint.splitlines()) == 1
+    assert not (tmp_path / "results").exists()
