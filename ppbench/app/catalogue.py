@@ -21,11 +21,10 @@ _PROFILES = ("link", "device", "experiment")
 def print_catalogue() -> None:
     """Print all plugins, and the named choices that configuration files add."""
     console = Console(width=None if Console().is_terminal else 160)
-    config.register()
     for registry in REGISTRIES:
-        why_not = config.why_not(registry.what)
-        named = ((name, told, why_not[name] or "yes") for name, told in config.choices_of(registry.what).items())
-        _print(console, registry.what, [*_plugins(registry), *named])
+        named = config.choices_of(registry.what).items()
+        rows = [(name, told, config.why_not(registry, name) or "yes") for name, told in named]
+        _print(console, registry.what, [*_plugins(registry), *rows])
     _print(console, WIRES.what, list(_plugins(WIRES)))
     for what in _PROFILES:
         _print(console, what, [(name, told, "") for name, told in config.choices_of(what).items()])

@@ -35,15 +35,13 @@ from ppbench.errors import ConfigError, PpbenchError, UnavailableError, told, un
 from ppbench.launch.wires import WIRES, open_wire
 from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.options import typed_fields
-from ppbench.registry import REGISTRIES
+from ppbench.registry import REGISTRIES, Registry
 
 JOB_KEYS = ("scheme", "dataset", "model", "task", "measure", "wire", "link", "seed")
 """What describes a job."""
 _NEW_RESULTS_DIR = "new_results_dir"
 """The key of the folder that a command makes for its results; `results_dir` is that, if nobody says otherwise."""
 _RUN_KEYS = ("results_dir", _NEW_RESULTS_DIR, "resume", "hydra")
-
-_CONFIG = "config"
 
 Resume = bool | Literal["any"]
 """Whether a job that was measured well is left as it is: if nothing of its identity changed, or in `any` case."""
@@ -117,7 +115,7 @@ def compose_all(
     `config_dir` is a folder with further choices, `config_path` one that stands in for ppbench's own, `config_name` the
     file to start from. Raises ConfigError, in one line, for what Hydra or the plugins do not know.
     """
-    name = config_name or _CONFIG
+    name = config_name or "config"
     try:
         with _hydra(config_dir, config_path):
             _check_choices(overrides, name)
@@ -252,20 +250,36 @@ def to_job(config: DictConfig) -> Job:
     return Job.from_config(job_config(config))
 
 
-def why_not(group: str) -> dict[str, str | None]:
-    """Named choice of a plugin and its options -> what keeps it from running here; None if nothing does."""
-    with _hydra(None, None):
-        return {choice: _why_not(group, choice) for choice in choices_of(group)}
-
-
-def _why_not(group: str, choice: str) -> str | None:
+def why_not(registry: Registry[Any], choice: str) -> str | None:
+    """What keeps a named choice of a plugin and its options from running here; None if nothing does."""
     try:
-        reason = to_job(compose(_CONFIG, [f"{group}={choice}"])).plugins[group].unavailable()
-    except (PpbenchError, HydraException, OmegaConfBaseException) as error:
-        return " ".join(str(error).split())
+        options = _composed_choice(registry, choice)
+        plugin = registry.load(options.pop("name"))
+        reason: str | None = plugin(**typed_fields(plugin, registry.what, options)).unavailable()
+    except PpbenchError as error:
+        return str(error)
     except Exception as error:  # a plugin may raise anything
-        return f"{group} '{choice}' cannot say whether it can run here ({told(error)})"
-    return reason and f"{group} {reason}"
+        return f"{registry.what} '{choice}' cannot say whether it can run here ({told(error)})"
+    return reason and f"{registry.what} {reason}"
+
+
+def _composed_choice(registry: Registry[Any], choice: str) -> dict[str, Any]:
+    """The name of the plugin and all options, as Hydra composes them, at a hundredth of its time.
+
+    Raises ConfigError for a file that starts from anything but choices of its own group.
+    """
+    path = profiles.files_of(registry.what).get(choice)
+    if path is None:
+        return {"name": choice, **registry.load(choice).defaults()}
+    where = f"{registry.what}/{path.name}"
+    own = dict(profiles.content(path, where))
+    starts = own.pop("defaults", [])
+    composed: dict[str, Any] = {}
+    for start in starts:
+        if not isinstance(start, str):
+            raise ConfigError(f"{where}: defaults that are no choices of {registry.what} are not looked into")
+        composed |= own if start == "_self_" else _composed_choice(registry, start)
+    return composed if "_self_" in starts else composed | own
 
 
 def check_wires(config: DictConfig) -> None:
