@@ -98,10 +98,12 @@ def _asked(flags: argparse.Namespace) -> AskedJobs:
         raise ConfigError(f"{len(composed.jobs)} jobs are asked for: ppbench run -m sweeps")
     for one in composed.jobs:
         config.check_wires(one)
-        # In this process, what a wire needs is found wanting before anything starts.
-        if composed.launcher in _IN_THIS_PROCESS:
+    jobs = [(config.to_job(one), config.results_dir(one), config.resume(one)) for one in composed.jobs]
+    if composed.launcher in _IN_THIS_PROCESS:
+        # What a wire lacks is found wanting before anything starts.
+        for one in composed.jobs:
             config.open_wire_of(one)
-    return AskedJobs([(config.to_job(one), config.results_dir(one), config.resume(one)) for one in composed.jobs])
+    return AskedJobs(jobs)
 
 
 def _through_hydra(flags: argparse.Namespace) -> None:
