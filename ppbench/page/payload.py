@@ -39,6 +39,7 @@ _MEASURED = (
     "epsilon",
     "delta",
     "rounds",
+    "reconstruction_mse",
     "n_samples",
     "n_train_samples",
 )

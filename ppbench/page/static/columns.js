@@ -7,6 +7,10 @@ const COLUMNS = [
     text: percentText, beside: (row) => isKnown(row.measured.n_samples) && `n = ${numberText(row.measured.n_samples)}`,
   },
   {
+    key: "reconstruction", title: "Reconstruction error", axis: "Error of what the coordinator reconstructs", kind: "measured, MSE", better: 1, log: true,
+    of: (row) => row.measured.reconstruction_mse, text: roughText, ofSome: true,
+  },
+  {
     key: "time", title: "Device time", axis: "Time on the device for a sample", kind: "modelled", better: -1, log: true,
     of: (row, cost) => cost.device_s_per_sample?.best, text: durationText, tick: secondsText, range: (row, cost) => cost.device_s_per_sample,
   },
@@ -37,12 +41,15 @@ const COLUMNS = [
   },
 ];
 
+const KNOWN_COLUMNS = COLUMNS.filter(({ ofSome, of }) => !ofSome || DATA.rows.some((row) => isKnown(of(row))));
+
 // What a table begins with and a picture shows: energy, if there is a job that it can be modelled from.
 const MAIN_COLUMN = DATA.rows.some(({ inputs }) => inputs.compute) ? "energy" : "bytes";
 
-// What one device makes of the coordinator is next to nothing: these columns are for many.
+// What one device makes of the coordinator is next to nothing, so that these columns are for many; and what was measured
+// of no scheme here has no column.
 function columnsFor({ n_devices }) {
-  return COLUMNS.filter(({ ofMany }) => !ofMany || n_devices > 1);
+  return KNOWN_COLUMNS.filter(({ ofMany }) => !ofMany || n_devices > 1);
 }
 
 function column(key) {

@@ -14,7 +14,8 @@ function isBeaten(row, other, columns, costs) {
   const [own, its] = [costs.get(row), costs.get(other)];
   if (FEASIBLE_RANK.get(its.feasible) < FEASIBLE_RANK.get(own.feasible)) return false;
   let better = false;
-  for (const one of columns) {
+  // What was measured of some alone tells nothing of the others.
+  for (const one of columns.filter(({ ofSome }) => !ofSome)) {
     const [mine, theirs] = [valueOf(one.key, row, own), valueOf(one.key, other, its)];
     if (mine === null || theirs === null) return false;
     const ahead = one.better * (theirs - mine);

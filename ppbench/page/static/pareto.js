@@ -4,7 +4,7 @@ const paretoAxes = { x: MAIN_COLUMN, y: "accuracy" };
 
 function drawParetoChoice(changed) {
   const pick = (label, axis) => {
-    const options = COLUMNS.map(({ key, axis: long, title }) =>
+    const options = KNOWN_COLUMNS.map(({ key, axis: long, title }) =>
       element("option", { value: key, selected: key === paretoAxes[axis] }, long ?? title),
     );
     const select = element(
@@ -47,9 +47,16 @@ function drawPareto(costs) {
     familyLegend(rows, "hollow: not feasible for this use"),
     element("p", { class: "note" },
       across.errors || up.errors ? "Accuracy is drawn by the share of errors, on a logarithmic axis; no error at all stands at its end. " : "",
-      "The line joins the feasible ones that nothing else shown is at least as good as in both. Every mark leads to its scheme’s section. ",
+      edgeText(edge),
+      "Every mark leads to its scheme’s section. ",
       missing ? `${numberText(missing)} of the schemes shown above lack one of the two measures.` : ""),
   );
+}
+
+function edgeText(edge) {
+  if (!edge.length) return "";
+  if (edge.length === 1) return `Nothing feasible that is shown is better than ${nameHere(edge[0].row)} in either. `;
+  return "The line joins the feasible ones that nothing else shown is at least as good as in both. ";
 }
 
 function axisOf({ title, axis, text, tick, log, errors, kind }) {
