@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import io
 from collections.abc import Collection, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -66,9 +67,15 @@ def named(group: str, name: str) -> Path:
 def content(path: Path, where: str) -> Any:
     """What a file holds. Raises ConfigError, which begins with `where`, if it cannot be read."""
     try:
-        return OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+        return OmegaConf.to_container(_parsed(path.read_text(encoding="utf-8")), resolve=True)
     except (OSError, YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(f"{where} cannot be read: {' '.join(str(error).split())}") from error
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed(text: str) -> Any:
+    """Every report reads all devices and links; parsing them takes longer than all else on its page."""
+    return OmegaConf.load(io.StringIO(text))
 
 
 def check_keys(where: str, profile: Mapping[Any, Any], keys: Collection[str], nullable: Collection[str] = ()) -> None:
