@@ -13,7 +13,7 @@ from axe_core_python.selenium import Axe
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import Select
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from ppbench.page.write import write_page
 from ppbench.report.groups import grouped
@@ -30,6 +30,9 @@ MODELLED = {
     "memory": ("counted_ram_bytes",),
 }
 """Column of the page -> those of modelled.csv that it is the sum of."""
+
+BETTER = {"accuracy": 1, "time": -1, "bytes": -1, "rounds": -1, "energy": -1, "battery": 1, "memory": -1}
+"""Column of the page -> whether more is better, or less."""
 
 
 class Page:
@@ -154,6 +157,27 @@ def test_numbers_are_those_of_modelled_csv_on_any_device_and_link(page: Page, de
         assert said == "no" if not fits else said in ("yes", "no")
 
 
+def test_a_scheme_that_baselines_beat_in_every_column_says_so_and_none_is_called_best(page: Page) -> None:
+    values = {key: page.values(key) for key in BETTER}
+    lines = {str(line.get_attribute("data-job")): line for line in page.all("table.schemes tr[data-job]")}
+    names = {job: line.find_element(By.CSS_SELECTOR, "th a").text for job, line in lines.items()}
+    feasible = {job: line.find_element(By.CSS_SELECTOR, ".feasible b").text == "yes" for job, line in lines.items()}
+    baselines = [str(line.get_attribute("data-job")) for line in page.all("tbody.baselines tr")]
+
+    def beats(other: str, job: str) -> bool:
+        ahead = [sign * (values[key][other] - values[key][job]) for key, sign in BETTER.items()]
+        return feasible[other] >= feasible[job] and min(ahead) >= 0 and max(ahead) > 0
+
+    for job in lines.keys() - set(baselines):
+        expected = {names[other] for other in baselines if beats(other, job)}
+        told = [note.text for note in lines[job].find_elements(By.CSS_SELECTOR, ".beaten")]
+        assert {
+            name for text in told for name in text.removeprefix("In no column better than ").split(", ")
+        } == expected
+    assert page.all(".beaten")
+    assert "best" not in page.one("main").text.lower().split()
+
+
 def test_figures_of_ones_own_count_and_bad_ones_are_refused(page: Page) -> None:
     before = page.values("energy")
     page.one("details.own summary").click()
@@ -170,8 +194,10 @@ def test_figures_of_ones_own_count_and_bad_ones_are_refused(page: Page) -> None:
 def test_a_name_leads_to_the_schemes_section_with_everything_about_it(page: Page) -> None:
     link = page.one("tbody:not(.baselines) th a")
     link.click()
-    section = page.driver.switch_to.active_element.find_element(By.XPATH, "./..")
-    assert section.get_attribute("open")
+    # A section is filled when the browser tells that it is open.
+    WebDriverWait(page.driver, 30).until(lambda driver: driver.find_elements(By.CSS_SELECTOR, ".scheme[open] pre"))
+    section = page.one(".scheme[open]")
+    assert page.driver.switch_to.active_element == section.find_element(By.CSS_SELECTOR, "summary")
     assert link.text in section.text
     for told in ("Protects", "What each party does", "Stages", "Every repetition", "ppbench run scheme="):
         assert told in section.text
