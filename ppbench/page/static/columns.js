@@ -7,7 +7,7 @@ const COLUMNS = [
     text: percentText, beside: (row) => isKnown(row.measured.n_samples) && `n = ${numberText(row.measured.n_samples)}`,
   },
   {
-    key: "reconstruction", title: "Reconstruction error", axis: "Error of what the coordinator reconstructs", kind: "measured, MSE", better: 1, log: true,
+    key: "reconstruction", title: "Recon\u00adstruction error", axis: "Error of what the coordinator reconstructs", kind: "measured, MSE", better: 1, log: true,
     of: (row) => row.measured.reconstruction_mse, text: roughText, ofSome: true,
   },
   {
