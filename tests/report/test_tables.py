@@ -142,3 +142,4 @@ def test_a_real_latex_sets_them(tmp_path: Path) -> None:
     assert not re.findall(r"Overfull[^(]*\([\d.]+pt too (?:wide|high)\).*?\d+--\d+|Float too large.{40}", told)
     assert ended.returncode == 0
     assert of_nasty
+    assert len(files) > 10
