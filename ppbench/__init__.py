@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ppbench.api import load_records, load_summary, recommend, run
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 __all__ = ["__version__", "load_records", "load_summary", "recommend", "run"]
 
 
