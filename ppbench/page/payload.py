@@ -18,8 +18,8 @@ from ppbench.records import JobRecord
 from ppbench.registry import SCHEMES
 from ppbench.report.groups import Group, is_reference_only
 from ppbench.report.names import short_names
+from ppbench.report.one_page import best_and_worst
 from ppbench.report.origin import origin
-from ppbench.report.page import best_and_worst
 from ppbench.report.style import BASELINE_MARKER, series_styles
 from ppbench.scheme import COORDINATOR, PARTICIPANT, Scheme
 from ppbench.taxonomy.claims import claims

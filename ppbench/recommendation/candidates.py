@@ -134,7 +134,7 @@ def row(one: Candidate) -> dict[str, Any]:
         "feasible": one.feasible,
         "reason": "; ".join(one.reasons),
         "remark": "; ".join(one.remarks),
-        "beaten_by": ", ".join(other.name for other in one.beaten_by),
+        "beaten_by": "; ".join(other.name for other in one.beaten_by),
         "accuracy": one.accuracy,
         "accuracy_low": interval[0],
         "accuracy_high": interval[1],

@@ -127,7 +127,7 @@ def _told(one: Candidate) -> Iterator[str]:
     yield f"- {one.name}{whole} protects, by its card: {one.protects or 'unknown, as it is not installed here'}"
     yield from (f"  - {remark}" for remark in one.remarks)
     if one.beaten_by:
-        yield f"  - no better in any column than {', '.join(map(_as_a_bar, one.beaten_by))}"
+        yield f"  - no better in any column than {'; '.join(map(_as_a_bar, one.beaten_by))}"
 
 
 def _listed(begin: str, parts: Sequence[str]) -> Iterator[str]:

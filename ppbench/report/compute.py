@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from ppbench import units
 from ppbench.report.groups import Group, by_task, compared, task_title
-from ppbench.report.page import PAGE_IN, left_out, panels_for_a_page
+from ppbench.report.one_page import PAGE_IN, left_out, panels_for_a_page
 from ppbench.report.style import (
     GREY,
     INK,

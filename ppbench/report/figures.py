@@ -12,7 +12,7 @@ from matplotlib.transforms import Bbox
 
 from ppbench import units
 from ppbench.report.groups import Group, by_dataset, compared, dataset_title, is_reference_only
-from ppbench.report.page import PAGE_IN
+from ppbench.report.one_page import PAGE_IN
 from ppbench.report.placement import Label, place_labels
 from ppbench.report.style import (
     DARK_GREY,

@@ -19,7 +19,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ppbench import units
 from ppbench.report.groups import Group, settings
-from ppbench.report.page import PAGE_IN
+from ppbench.report.one_page import PAGE_IN
 from ppbench.report.style import (
     COLUMN_IN,
     FIGURES,

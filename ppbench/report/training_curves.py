@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from ppbench import units
 from ppbench.records import JobRecord
 from ppbench.report.groups import Group, by_dataset, dataset_title
-from ppbench.report.page import PAGE_IN
+from ppbench.report.one_page import PAGE_IN
 from ppbench.report.style import (
     GREY,
     SMALL_PT,

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from ppbench import units
 from ppbench.modelled.devices import Device
-from ppbench.report.page import left_out
+from ppbench.report.one_page import left_out
 from ppbench.report.style import (
     DARK_GREY,
     INK,

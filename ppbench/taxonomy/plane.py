@@ -14,7 +14,7 @@ from matplotlib.transforms import Bbox
 
 from ppbench import units
 from ppbench.modelled.devices import Device
-from ppbench.report.page import PAGE_IN, left_out
+from ppbench.report.one_page import PAGE_IN, left_out
 from ppbench.report.placement import Label, place_labels
 from ppbench.report.style import (
     DARK_GREY,

@@ -19,7 +19,7 @@ from ppbench.records import JobRecord
 from ppbench.registry import SCHEMES
 from ppbench.report.groups import Group, is_reference_only
 from ppbench.report.names import short_names
-from ppbench.report.page import best_and_worst
+from ppbench.report.one_page import best_and_worst
 from ppbench.scheme import SchemeCard
 from ppbench.taxonomy.labels import (
     CommunicationLabel,

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch
 
 from ppbench.modelled.devices import Device
-from ppbench.report.page import left_out
+from ppbench.report.one_page import left_out
 from ppbench.report.style import (
     DARK_GREY,
     GREY,

@@ -28,7 +28,7 @@ from ppbench.measure import experiment
 from ppbench.measure.job import Job, MeasureOptions, TaskOptions
 from ppbench.models.mlp import Mlp
 from ppbench.records import JOB_FILE, RECORDS_FILE, JobRecord, Record
-from ppbench.report.page import PAGE_IN
+from ppbench.report.one_page import PAGE_IN
 from ppbench.report.summary import NUMBERS
 from tests.faults.numbers import Astray
 from tests.helpers.paths import FIXTURES

@@ -26,7 +26,7 @@ function isBeaten(row, other, columns, costs) {
 }
 
 function beatenText(baselines) {
-  return baselines.length ? `In no column better than ${baselines.map(nameHere).join(", ")}` : "";
+  return baselines.length ? `In no column better than ${baselines.map(nameHere).join("; ")}` : "";
 }
 
 // Of points {x, y}, those that no other one is at least as good as in both and better in one, from left to right.
