@@ -172,7 +172,7 @@ def test_a_scheme_that_baselines_beat_in_every_column_says_so_and_none_is_called
         expected = {names[other] for other in baselines if beats(other, job)}
         told = [note.text for note in lines[job].find_elements(By.CSS_SELECTOR, ".beaten")]
         assert {
-            name for text in told for name in text.removeprefix("In no column better than ").split(", ")
+            name for text in told for name in text.removeprefix("In no column better than ").split("; ")
         } == expected
     assert page.all(".beaten")
     assert "best" not in page.one("main").text.lower().split()
