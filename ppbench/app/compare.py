@@ -16,7 +16,8 @@ from ppbench.compare.folders import Compared, Outcome, compare
 from ppbench.compare.judge import Comparison
 from ppbench.errors import ConfigError, PpbenchError, in_range
 from ppbench.records import JobRecord
-from ppbench.report.width import table_within, terminal_width
+from ppbench.report.table import table_within
+from ppbench.report.width import terminal_width
 from ppbench.store import read_all
 
 STATUS: dict[Outcome, int] = {"no regression": 0, "regression": 1, "not comparable": 5, "nothing compared": 6}

@@ -155,11 +155,12 @@ def _report(outcome: Outcome, display: Display) -> None:
     # What draws takes half a second to import, which a command that is refused does not pay.
     from ppbench.app.report import write_report
     from ppbench.report.costs import text_table
+    from ppbench.report.width import terminal_width
 
     for results_dir, ended in outcome.ended.items():
         if ended:
             paths = write_report(results_dir, pdf=False)
-            display.note("\n" + text_table(ended))
+            display.note("\n" + text_table(ended, terminal_width()))
             for path in paths:
                 display.note(f"wrote {path}")
     for title in outcome.left_out:

@@ -10,7 +10,7 @@ from ppbench import units
 from ppbench.modelled.use import DAY_S, Use, UseCost
 from ppbench.recommendation.candidates import Candidate, duration
 from ppbench.recommendation.question import Question, in_words
-from ppbench.report.width import table_within
+from ppbench.report.table import table_within
 
 HOW_KNOWN = (
     "Measured: accuracy, with its interval of 95 % by the number of samples alone.",

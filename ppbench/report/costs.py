@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,9 +47,9 @@ def write_costs(groups: Sequence[Group], results_dir: Path) -> list[Path]:
     return write_table("costs", _tables(groups), results_dir)
 
 
-def text_table(jobs: Sequence[JobRecord]) -> str:
-    """The same for a terminal; below, why jobs failed or could not run."""
-    return markdown(_tables(grouped(jobs)))
+def text_table(jobs: Sequence[JobRecord], width: float = math.inf) -> str:
+    """The same for a terminal, no wider than so many letters; below, why jobs failed or could not run."""
+    return markdown(_tables(grouped(jobs)), width)
 
 
 def _tables(groups: Sequence[Group]) -> list[Table]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 _MARKS = re.compile(r"[|*<`]")
+_BETWEEN = len(" | ")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,9 +46,9 @@ def number_columns(*titles: str, over: str = "") -> tuple[Column, ...]:
     return tuple(Column(title, is_text=False, over=over) for title in titles)
 
 
-def markdown(tables: Sequence[Table]) -> str:
-    """The tables below one another, which is readable in a terminal too; what several of them say is said once."""
-    parts = ["\n".join([f"{table.title}:", "", *_lines(table)]) for table in tables]
+def markdown(tables: Sequence[Table], width: float = math.inf) -> str:
+    """The tables below one another, no wider than so many letters; what several of them say is said once."""
+    parts = ["\n".join([f"{table.title}:", "", *_lines(table, width)]) for table in tables]
     parts += dict.fromkeys(note for table in tables for note in table.notes)
     details = [line for table in tables for line in table.details]
     return "\n\n".join([*parts, *(["\n".join(details)] if details else [])]) + "\n"
@@ -68,7 +70,35 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], n_text_
     return [line(header), line(rule), *map(line, rows)]
 
 
-def _lines(table: Table) -> list[str]:
+def table_within(
+    width: float, header: Sequence[str], rows: Sequence[Sequence[str]], n_text_columns: int
+) -> Iterator[str]:
+    """Lines of `markdown_table`; if they would be longer than `width`, of several, each with the first columns again.
+
+    Each has at least one column beside those, however wide.
+    """
+    sizes = [max(len(row[i]) for row in (header, *rows)) + _BETWEEN for i in range(len(header))]
+    for number, others in enumerate(_blocks(width, sizes, n_text_columns)):
+        shown = [*range(n_text_columns), *others]
+        yield from [""] if number else []
+        yield from markdown_table([header[i] for i in shown], [[row[i] for i in shown] for row in rows], n_text_columns)
+
+
+def _blocks(width: float, sizes: Sequence[int], n_first: int) -> list[list[int]]:
+    """The columns behind the first ones, so many together as there is room for."""
+    least = sum(sizes[:n_first]) + 1
+    blocks: list[list[int]] = [[]]
+    taken = least
+    for column in range(n_first, len(sizes)):
+        if blocks[-1] and taken + sizes[column] > width:
+            blocks.append([])
+            taken = least
+        blocks[-1].append(column)
+        taken += sizes[column]
+    return blocks
+
+
+def _lines(table: Table, width: float) -> Iterator[str]:
     """A heading over several columns stands before the first one's title: Markdown has none."""
     columns = table.columns
     before = ["", *(column.over for column in columns)]
@@ -77,7 +107,7 @@ def _lines(table: Table) -> list[str]:
         for column, last in zip(columns, before, strict=False)
     ]
     n_text_columns = next((i for i, column in enumerate(columns) if not column.is_text), len(columns))
-    return markdown_table(header, [[_cell(cell) for cell in row] for row in table.rows], n_text_columns)
+    return table_within(width, header, [[_cell(cell) for cell in row] for row in table.rows], n_text_columns)
 
 
 def _cell(text: str) -> str:

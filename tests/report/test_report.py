@@ -166,6 +166,13 @@ def test_pictures_need_their_data(results: Path, tmp_path: Path) -> None:
     assert not written & {"figure3.png", "figure4.png", "paper_comparison.csv"}
 
 
+def test_text_table_fits_a_terminal(results: Path) -> None:
+    jobs = store.read_all(results)
+    rows = [line for line in text_table(jobs, 100).splitlines() if line.startswith("|")]
+    assert max(map(len, rows)) <= 100
+    assert {line.count("seeds") + line.count("participant RSS") for line in rows} == {0, 1}
+
+
 def test_text_table_is_aligned_and_groups_seeds(results: Path) -> None:
     text = text_table(store.read_all(results))
     rows = [line for line in text.splitlines() if line.startswith("|")]
