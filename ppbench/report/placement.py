@@ -78,6 +78,11 @@ class _Field:
         """Of lines."""
         return not _overlaps(place.box, self.lines)
 
+    def is_crossed(self, place: _Place) -> bool:
+        """By a line, or by another label's leader."""
+        others = (leader for leader in self.leaders if leader[1] != place.anchor)
+        return not self.is_clear(place) or any(_crosses(*leader, place.box) for leader in others)
+
     def take(self, place: _Place, point: tuple[float, float]) -> None:
         self.boxes = np.concatenate([self.boxes, _rows([place.box])])
         if place.far:
@@ -112,14 +117,16 @@ def place_labels(
     points = [_pixel(axes, label.x, label.y) for label in labels]
     boxes = [_around(_pixel(axes, x, y), size_pt * pixels / 2 + _GAP_PX / 2) for x, y, size_pt in markers]
     field = _Field(axes.get_window_extent(), _rows(boxes), lines)
+    places: dict[int, _Place] = {}
     # From the right edge inwards: where markers crowd, those with the least room choose first.
     for i in sorted(range(len(labels)), key=lambda i: (-points[i][0], -points[i][1], labels[i].text)):
         text = axes.text(0, 0, labels[i].text, fontsize=SMALL_PT, fontweight=labels[i].weight)
         extent = text.get_window_extent(canvas.get_renderer())
         text.remove()
-        place = _best(field, points[i], (extent.width, extent.height), pixels)
-        field.take(place, points[i])
-        _write(axes, labels[i], place, on_line=not field.is_clear(place))
+        places[i] = _best(field, points[i], (extent.width, extent.height), pixels)
+        field.take(places[i], points[i])
+    for i, place in places.items():
+        _write(axes, labels[i], place, crossed=field.is_crossed(place))
 
 
 def _pixel(axes: Axes, x: float, y: float) -> tuple[float, float]:
@@ -153,7 +160,7 @@ def _places(point: tuple[float, float], size: tuple[float, float], pixels: float
         yield _Place(box, (x, y), dx, dy, (across, upright), distance > _LEADER_FROM_PT)
 
 
-def _write(axes: Axes, label: Label, place: _Place, on_line: bool) -> None:
+def _write(axes: Axes, label: Label, place: _Place, crossed: bool) -> None:
     across, upright = place.alignment
     meets = {"left": 0.0, "right": 1.0, "bottom": 0.0, "top": 1.0, "center": 0.5}
     leader: dict[str, Any] = {
@@ -175,8 +182,8 @@ def _write(axes: Axes, label: Label, place: _Place, on_line: bool) -> None:
         fontweight=label.weight,
         color=INK,
         arrowprops=leader if place.far else None,
-        bbox=_BEHIND if on_line else None,
-        zorder=5,
+        bbox=_BEHIND if crossed else None,
+        zorder=6 if crossed else 5,
     )
 
 
