@@ -28,3 +28,8 @@ def altered(job: JobRecord, task: tuple[str, str] = ("mnist", "lenet"), **values
     config = {**job.config, "dataset": {"name": dataset}, "model": {"name": model}}
     records = [dataclasses.replace(r, value=values.get(r.metric, r.value)) for r in job.records]
     return job.model_copy(update={"dataset": dataset, "model": model, "config": config, "records": records})
+
+
+def without(job: JobRecord, *metrics: str) -> JobRecord:
+    """As a version measured it that did not record these."""
+    return job.model_copy(update={"records": [record for record in job.records if record.metric not in metrics]})

@@ -32,6 +32,7 @@ from schemes.local import Local
 from schemes.obfnet import ObfNet
 from schemes.plaintext import Plaintext
 from schemes.random_projection import RandomProjection
+from tests.helpers.committed import without
 from tests.helpers.paths import RESULTS
 
 M4 = load_device("cortex_m4")
@@ -159,7 +160,7 @@ def test_what_cannot_be_counted_lies_between_values_and_multiply_accumulates(cpu
 
 
 def test_a_microcontroller_cannot_hold_megabytes_of_keys_whatever_the_time() -> None:
-    job = committed("cryptonets", "", "modular")
+    job = without(committed("cryptonets", "", "modular"), "participant_resident_bytes")
     cost = device_cost(job, M4)
     assert cost.ram_bytes > 7e6
     assert not cost.feasible
@@ -202,7 +203,7 @@ def test_memory_is_judged_by_what_the_protocol_holds_and_not_by_how_it_is_implem
 
 def test_cryptonets_fits_a_microcontroller_one_image_at_a_time_and_not_in_batches_of_thousands() -> None:
     """7.09 MB of keys can be made and sent one at a time; 4,096 images are 3.2 MB before anything is computed."""
-    job = committed("cryptonets", "", "modular")
+    job = without(committed("cryptonets", "", "modular"), "participant_resident_bytes")
     facts = TaskFacts("mnist", (28, 28), 255.0, 10, 1, 1, 0)
     latency, throughput = CryptoNets(), CryptoNets(packing="throughput")
 

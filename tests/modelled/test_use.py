@@ -13,7 +13,7 @@ from ppbench.modelled.devices import load_device
 from ppbench.modelled.link_cost import load_link
 from ppbench.modelled.use import DAY_S, Use, UseCost, use_cost
 from ppbench.records import JobRecord
-from tests.helpers.committed import altered, measured
+from tests.helpers.committed import altered, measured, without
 
 M4, BLE = load_device("cortex_m4"), load_link("ble_5")
 JOB = measured("local", "model=local_cnn")
@@ -76,7 +76,7 @@ def test_an_answer_waits_until_its_batch_is_full() -> None:
 
 def test_each_no_has_its_reason() -> None:
     slow = load_link("lorawan_sf7")
-    ciphertexts = cost(measured("cryptonets"), slow)
+    ciphertexts = use_cost(measured("cryptonets"), Use(dataclasses.replace(M4, ram_bytes=1e4), slow, 24.0))
     assert not ciphertexts.feasible
     for why in ("of RAM", "hours a sample", "hours of setup", "busy for"):
         assert len([reason for reason in ciphertexts.reasons if why in reason]) == 1
@@ -85,8 +85,7 @@ def test_each_no_has_its_reason() -> None:
 
 
 def test_what_is_not_answered_has_no_energy() -> None:
-    silent = JOB.model_copy(update={"records": [r for r in JOB.records if r.metric not in ("latency_s", "n_answers")]})
-    found = cost(silent, battery_j=1e4)
+    found = cost(without(JOB, "latency_s", "n_answers"), battery_j=1e4)
     assert not found.feasible
     assert (found.j_per_sample, found.battery_days, found.answer_s) == (None, None, None)
 
