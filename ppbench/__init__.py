@@ -17,7 +17,7 @@ __version__ = "0.4.0"
 __all__ = ["__version__", "load_records", "load_summary", "recommend", "run"]
 
 
-_FUNCTIONS = ("load_records", "load_summary", "recommend", "run")
+_FUNCTIONS = __all__[1:]
 
 
 def __getattr__(name: str) -> Any:

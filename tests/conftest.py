@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, settings
 from ppbench.process import THREAD_VARIABLES
 from tests.helpers.processes import wait_until_gone
 
-# Before anything that reads them is imported, here or in a worker: pytest-xdist has a worker for each core already, and
+# Before anything that reads them is imported, here or in a worker: the workers take all cores already, and
 # on a busy machine two threads are thirty times slower than one.
 os.environ |= dict.fromkeys(THREAD_VARIABLES, "1")
 

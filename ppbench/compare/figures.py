@@ -57,11 +57,6 @@ class Figure:
         return statistics.median(self.values)
 
     @property
-    def larger_is_worse(self) -> bool:
-        """Everything but an accuracy is a price, or a bound on what is lost."""
-        return self.kind != "share"
-
-    @property
     def is_time(self) -> bool:
         """Whether it is in seconds."""
         return "s" in self.metric.split("_")
